@@ -1,0 +1,278 @@
+"""A model version is a folder: manifest.json, weights.npz (arrays only, never pickles), card.md, evaluation.json.
+
+The weights are small integers with one scale per answer. A folder whose manifest, hash or shapes do not fit is
+refused with a sentence that says what to do.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import re
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from classifiers._features import HASH_VERSION
+from classifiers._text import NORMALISER_VERSION
+from monitor.core.errors import ClassifierError
+
+SHIPPED: Final = Path(__file__).parent / "weights"
+FORMAT: Final = 1
+_VERSION: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
+_ACTIVE: Final = "active.json"
+
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """One column of scores: answer of a question.
+
+    Attributes:
+        label: the question.
+        value: the answer ("1" for yes/no).
+        bias, slope, offset: probability = logistic(slope * (sum / norm + bias) + offset).
+    """
+
+    label: str
+    value: str
+    bias: float
+    slope: float
+    offset: float
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """Everything that answers the questions.
+
+    Attributes:
+        weights: shape (2 ** bits, heads); row 0 is zero.
+        norms: shape (2 ** bits,): squared weight of a bucket in the length of a post; entry 0 is zero, buckets
+            that no training post had weigh most.
+        heads: what the columns mean.
+        thresholds: label -> operating point, yes/no questions only.
+    """
+
+    version: str
+    bits: int
+    orders: tuple[int, ...]
+    weights: Floats
+    norms: Floats
+    heads: tuple[Head, ...]
+    thresholds: Mapping[str, float]
+    card: str = ""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+# --- reading and writing ---------------------------------------------------------------------------
+
+
+def save(model: Model, folder: Path, evaluation: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
+    """Write a model version into ``folder`` (made when missing).
+
+    Args:
+        evaluation: what was measured, for evaluation.json.
+        facts: training sources, licences and settings, for the manifest.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = _pack(model)
+    manifest = {
+        "format": FORMAT,
+        "name": "fast",
+        "version": model.version,
+        "hash_version": HASH_VERSION,
+        "normaliser_version": NORMALISER_VERSION,
+        "bits": model.bits,
+        "orders": list(model.orders),
+        "labels": list(dict.fromkeys(head.label for head in model.heads)),
+        "heads": [[h.label, h.value, h.bias, h.slope, h.offset] for h in model.heads],
+        "thresholds": dict(model.thresholds),
+        "weights_sha256": hashlib.sha256(weights).hexdigest(),
+        **facts,
+    }
+    (folder / "weights.npz").write_bytes(weights)
+    _write_json(folder / "evaluation.json", evaluation)
+    (folder / "card.md").write_text(model.card, encoding="utf-8")
+    _write_json(folder / "manifest.json", manifest)
+
+
+def _pack(model: Model) -> bytes:
+    """Keep the used buckets only, as 8-bit steps per column, zipped; the same model gives the same bytes."""
+    unseen = model.norms.max()
+    used = np.flatnonzero(np.any(model.weights != 0, axis=1) | (model.norms != unseen))
+    scales = np.maximum(np.abs(model.weights).max(axis=0), 1e-9) / 127
+    arrays = {
+        "used": np.diff(used, prepend=0).astype(np.uint16 if model.bits <= 16 else np.uint32),
+        "steps": np.rint(model.weights[used] / scales).astype(np.int8).T.copy(),
+        "scales": scales.astype(np.float32),
+        "norms": model.norms[used].astype(np.float16),
+        "unseen": np.array([unseen], dtype=np.float16),
+    }
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **cast(Any, arrays))
+    return buffer.getvalue()
+
+
+def read(folder: Path) -> Model:
+    """Read and check a model version.
+
+    Raises:
+        ClassifierError: a file is missing or damaged, or was made for another hash or normaliser.
+    """
+    manifest = _manifest(folder)
+    try:
+        packed = (folder / "weights.npz").read_bytes()
+    except OSError as error:
+        raise ClassifierError(_mend(folder, "weights.npz cannot be read")) from error
+    if hashlib.sha256(packed).hexdigest() != manifest.get("weights_sha256"):
+        raise ClassifierError(_mend(folder, "weights.npz does not have the hash that manifest.json names"))
+    if manifest.get("hash_version") != HASH_VERSION or manifest.get("normaliser_version") != NORMALISER_VERSION:
+        raise ClassifierError(
+            f"model {folder.name} was made for another text normaliser; train it again with 'huiyin train all'"
+        )
+    try:
+        return _unpack(manifest, packed, folder)
+    except (KeyError, ValueError, TypeError, IndexError, OSError) as error:
+        raise ClassifierError(_mend(folder, "manifest.json and weights.npz do not fit")) from error
+
+
+def _manifest(folder: Path) -> dict[str, Any]:
+    try:
+        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ClassifierError(_mend(folder, "manifest.json is missing or damaged")) from error
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        raise ClassifierError(_mend(folder, "manifest.json is of an unknown format"))
+    return manifest
+
+
+def _mend(folder: Path, fault: str) -> str:
+    if folder == SHIPPED:
+        return f"the shipped model is unusable: {fault}; install Huiyin again"
+    return f"model {folder.name} is unusable: {fault}; run 'huiyin models rollback' or add it again"
+
+
+def _unpack(manifest: Mapping[str, Any], packed: bytes, folder: Path) -> Model:
+    bits = int(manifest["bits"])
+    heads = tuple(Head(str(h[0]), str(h[1]), float(h[2]), float(h[3]), float(h[4])) for h in manifest["heads"])
+    with np.load(io.BytesIO(packed), allow_pickle=False) as arrays:
+        used = np.cumsum(arrays["used"].astype(np.int64))
+        steps = arrays["steps"].T
+        scales = arrays["scales"].astype(np.float32)
+        norms_used = arrays["norms"].astype(np.float32)
+        unseen = float(arrays["unseen"][0])
+    if steps.shape != (len(used), len(heads)) or not 8 <= bits <= 22:
+        raise ValueError("shapes")
+    weights = np.zeros((1 << bits, len(heads)), dtype=np.float32)
+    weights[used] = steps * scales
+    norms = np.full(1 << bits, unseen, dtype=np.float32)
+    norms[used] = norms_used
+    if not (np.isfinite(weights).all() and np.isfinite(norms).all()):
+        raise ValueError("not finite")
+    card = (folder / "card.md").read_text(encoding="utf-8") if (folder / "card.md").exists() else ""
+    thresholds = {str(label): float(value) for label, value in manifest["thresholds"].items()}
+    orders = tuple(int(order) for order in manifest["orders"])
+    return Model(str(manifest["version"]), bits, orders, weights, norms, heads, thresholds, card, manifest)
+
+
+def evaluation(folder: Path) -> dict[str, Any]:
+    """Return what was measured when the version was made; empty when nothing was kept."""
+    try:
+        found = json.loads((folder / "evaluation.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _write_json(path: Path, content: object) -> None:
+    path.write_text(json.dumps(content, ensure_ascii=False, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+
+
+# --- the versions of one installation --------------------------------------------------------------
+
+
+def active_folder(models: Path | None) -> Path:
+    """Return the folder that serves: the one named in ``models/active.json``, else the shipped one."""
+    history = _history(models)
+    return SHIPPED if models is None or not history or history[-1] == "shipped" else models / history[-1]
+
+
+def versions(models: Path | None) -> list[tuple[str, Path, bool]]:
+    """Return (version, folder, serves) of the shipped model and of every added one."""
+    serving = active_folder(models)
+    folders = [SHIPPED]
+    if models is not None and models.is_dir():
+        folders += sorted(path for path in models.iterdir() if (path / "manifest.json").is_file())
+    return [(str(_manifest(path).get("version", path.name)), path, path == serving) for path in folders]
+
+
+def add(models: Path, source: Path) -> str:
+    """Copy a model version into the installation after checking it; return its version.
+
+    Raises:
+        ClassifierError: it is damaged, its version is no safe folder name, or the version is there already.
+    """
+    version = read(source).version
+    if not _VERSION.fullmatch(version) or version == "shipped":
+        raise ClassifierError("the model's version is no safe name; use small letters, digits, dots and hyphens")
+    target = models / version
+    if target.exists():
+        raise ClassifierError(f"model {version} is here already; give the new one another version")
+    models.mkdir(parents=True, exist_ok=True)
+    partial = models / f".{version}.partial"
+    shutil.rmtree(partial, ignore_errors=True)
+    shutil.copytree(source, partial)
+    partial.rename(target)
+    return version
+
+
+def use(models: Path, version: str) -> None:
+    """Let ``version`` serve from the next start; ``shipped`` names the model that came with Huiyin.
+
+    Raises:
+        ClassifierError: no such version, or it is damaged.
+    """
+    if version != "shipped":
+        if not _VERSION.fullmatch(version):
+            raise ClassifierError("no such model; see 'huiyin models list'")
+        read(models / version)
+    _write_history(models, [*_history(models), version])
+
+
+def rollback(models: Path) -> str:
+    """Go back to the version that served before; return its name.
+
+    Raises:
+        ClassifierError: nothing to go back to.
+    """
+    history = _history(models)
+    if not history:
+        raise ClassifierError("there is no earlier model to go back to; the shipped one serves")
+    _write_history(models, history[:-1])
+    return history[-2] if len(history) > 1 else "shipped"
+
+
+def _history(models: Path | None) -> list[str]:
+    if models is None:
+        return []
+    try:
+        found = json.loads((models / _ACTIVE).read_text(encoding="utf-8"))
+        return [str(name) for name in found["history"]]
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ClassifierError(f"{_ACTIVE} in the models folder is damaged; choose again: 'huiyin models use'") from error
+
+
+def _write_history(models: Path, history: Sequence[str]) -> None:
+    models.mkdir(parents=True, exist_ok=True)
+    partial = models / f".{_ACTIVE}.partial"
+    _write_json(partial, {"history": list(history)})
+    partial.replace(models / _ACTIVE)

@@ -1,0 +1,247 @@
+"""OneBot v11 messages: segments and CQ codes to the author's own words, quoted words and the parent's id.
+
+Source: OneBot v11, "message" chapter (string and array form), and the segments that NapCat and LLOneBot add.
+Nothing here raises: an unknown or damaged segment becomes a placeholder or nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import defusedxml.ElementTree
+from defusedxml.common import DefusedXmlException
+
+from connectors._limits import clean_text, decode_json, id_of
+from monitor.core.errors import Malformed
+
+_CODE = re.compile(r"\[CQ:([A-Za-z0-9_.\-]+)((?:,[A-Za-z0-9_.\-]+=[^,\[\]]*+)*+),?\]")
+_PLAIN = {
+    "face": "[表情]",
+    "mface": "[表情]",
+    "image": "[图片]",
+    "record": "[语音]",
+    "video": "[视频]",
+    "forward": "[聊天记录]",
+    "node": "[聊天记录]",
+    "contact": "[名片]",
+    "location": "[位置]",
+    "music": "[音乐]",
+    "poke": "[戳一戳]",
+    "dice": "[骰子]",
+    "rps": "[猜拳]",
+    "shake": "[抖动]",
+    "miniapp": "[小程序]",
+    "flashtransfer": "[文件]",
+    "onlinefile": "[文件]",
+}
+_SILENT = frozenset({"reply", "anonymous"})
+_PROMPT = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """One part of a message: ``kind`` (text, at, reply ...) and its data."""
+
+    kind: str
+    data: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """What a message says: own ``text``, the id it answers, words it quotes, and whether words are its own."""
+
+    text: str
+    reply_to: str | None = None
+    quoted: str | None = None
+
+
+def unescape(text: str) -> str:
+    """Undo the CQ escapes; ``&amp;`` last, so that ``&amp;#91;`` stays ``&#91;``."""
+    return text.replace("&#91;", "[").replace("&#93;", "]").replace("&#44;", ",").replace("&amp;", "&")
+
+
+def escape(text: str, inside: bool = False) -> str:
+    """Escape plain text for the string form; ``inside`` a parameter the comma too."""
+    text = text.replace("&", "&amp;").replace("[", "&#91;").replace("]", "&#93;")
+    return text.replace(",", "&#44;") if inside else text
+
+
+def _parameters(text: str) -> dict[str, str]:
+    pairs = (part.partition("=") for part in text.split(",") if part)
+    return {key: unescape(value) for key, _, value in pairs}
+
+
+def parse_codes(text: str) -> Iterator[Segment]:
+    """Yield the segments of the string form; what is no well-formed code stays text."""
+    last = 0
+    for code in _CODE.finditer(text):
+        if code.start() > last:
+            yield Segment("text", {"text": unescape(text[last : code.start()])})
+        yield Segment(code[1], _parameters(code[2]))
+        last = code.end()
+    if last < len(text):
+        yield Segment("text", {"text": unescape(text[last:])})
+
+
+def write_codes(segments: list[dict[str, Any]]) -> str:
+    """Return the string form of segments in array form."""
+    return "".join(_write_code(segment) for segment in segments)
+
+
+def _write_code(segment: Mapping[str, Any]) -> str:
+    data = segment.get("data") or {}
+    if segment.get("type") == "text":
+        return escape(str(data.get("text", "")))
+    parts = "".join(f",{key}={escape(str(value), True)}" for key, value in data.items())
+    return f"[CQ:{segment.get('type')}{parts}]"
+
+
+def segments(message: object) -> Iterator[Segment]:
+    """Yield the segments of a message in string form, array form, or as a single segment object."""
+    if isinstance(message, str):
+        yield from parse_codes(message)
+        return
+    for part in [message] if isinstance(message, dict) else message if isinstance(message, list) else []:
+        if isinstance(part, dict) and isinstance(part.get("type"), str):
+            data = part.get("data")
+            yield Segment(part["type"], data if isinstance(data, dict) else {})
+
+
+def _string(data: Mapping[str, Any], key: str) -> str:
+    value = data.get(key)
+    return value if isinstance(value, str) else ""
+
+
+def _at(data: Mapping[str, Any]) -> str:
+    if data.get("qq") == "all":
+        return "@全体成员 "
+    name = _string(data, "name").lstrip("@").strip()
+    return f"@{name} " if name else "@成员 "
+
+
+def _share(data: Mapping[str, Any]) -> str:
+    return " ".join(part for part in (_string(data, "title"), _string(data, "url")) if part) or "[分享]"
+
+
+def _card(data: Mapping[str, Any]) -> str:
+    """Return the prompt or the first title of a JSON card (mini-programs, announcements)."""
+    try:
+        card = decode_json(_string(data, "data"))
+    except Malformed:
+        return "[卡片消息]"
+    if not isinstance(card, dict):
+        return "[卡片消息]"
+    details = card.get("meta")
+    inner = details.values() if isinstance(details, dict) else ()
+    titles = [part.get("title") for part in inner if isinstance(part, dict)]
+    found = [
+        text for text in (card.get("prompt"), *titles, card.get("title")) if isinstance(text, str) and text
+    ]
+    return found[0][:_PROMPT] if found else "[卡片消息]"
+
+
+def _xml(data: Mapping[str, Any]) -> str:
+    try:
+        root = defusedxml.ElementTree.fromstring(_string(data, "data")[:65_536], forbid_dtd=True)
+    except (DefusedXmlException, defusedxml.ElementTree.ParseError, ValueError):
+        return "[卡片消息]"
+    return (root.get("brief") or root.findtext(".//title") or "[卡片消息]")[:_PROMPT]
+
+
+def _file(data: Mapping[str, Any]) -> str:
+    name = _string(data, "name") or _string(data, "file")
+    return f"[文件 {name[:200]}]" if name else "[文件]"
+
+
+def _image(data: Mapping[str, Any]) -> str:
+    return _string(data, "summary")[:50] or "[图片]"
+
+
+def _markdown(data: Mapping[str, Any]) -> str:
+    return _string(data, "content") or "[消息]"
+
+
+_WORDS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
+    "text": lambda data: _string(data, "text"),
+    "at": _at,
+    "share": _share,
+    "json": _card,
+    "xml": _xml,
+    "file": _file,
+    "image": _image,
+    "markdown": _markdown,
+}
+
+
+def _render(segment: Segment) -> str:
+    if segment.kind in _SILENT:
+        return ""
+    made = _WORDS.get(segment.kind)
+    return made(segment.data) if made is not None else _PLAIN.get(segment.kind, "")
+
+
+def read_message(message: object) -> Words:
+    """Return the words of a message; a message of unknown segments alone becomes ``[其他消息]``."""
+    parts = list(segments(message))
+    text = clean_text("".join(map(_render, parts))).strip()
+    replies = [part.data for part in parts if part.kind == "reply"]
+    unknown = [part for part in parts if part.kind not in _SILENT and part.kind not in _WORDS]
+    quoted = _string(replies[0], "text") if replies else ""
+    return Words(
+        text=text or ("[其他消息]" if unknown else ""),
+        reply_to=id_of(replies[0].get("id")) if replies else None,
+        quoted=clean_text(quoted) if quoted.strip() else None,
+    )
+
+
+# --- what we send ----------------------------------------------------------------------------------
+
+LONGEST = 2000
+"""Longest message we send, in characters (QQ's own limit is not documented)."""
+
+_LINK = re.compile(r"(?:https?://|www\.)[\x21-\x7e]+", re.IGNORECASE)
+_JOINED = re.compile(
+    "[\u0300-\u036f\u200d\ufe00-\ufe0f\u20d0-\u20ff\U0001f3fb-\U0001f3ff\U000e0020-\U000e007f]"
+)
+_FLAG = re.compile("[\U0001f1e6-\U0001f1ff]")
+_STOPS = ("\n", "。", "！", "？", "；", "，", " ")
+
+
+def _splits_character(text: str, at: int) -> bool:
+    if _JOINED.match(text, at) or text[at - 1] == "\u200d":
+        return True
+    flags = 0
+    while at - flags > 0 and _FLAG.match(text[at - flags - 1]):
+        flags += 1
+    return bool(_FLAG.match(text, at)) and flags % 2 == 1
+
+
+def _cut(text: str, limit: int) -> int:
+    """Return where to cut ``text`` (longer than ``limit``) so that neither a character nor a link is broken."""
+    at = limit
+    for stop in _STOPS:
+        found = text.rfind(stop, limit * 2 // 3, limit)
+        if found >= 0:
+            at = found + 1
+            break
+    for link in _LINK.finditer(text, 0, min(len(text), limit + 4096)):
+        if 0 < link.start() < at < link.end():
+            at = link.start()
+            break
+    whole = at
+    while whole > 1 and _splits_character(text, whole):
+        whole -= 1
+    return whole if whole > 1 else at
+
+
+def split_text(text: str, limit: int = LONGEST) -> list[str]:
+    """Return ``text`` in parts of at most ``limit`` characters; joined they are the text again."""
+    parts = []
+    while len(text) > limit:
+        at = _cut(text, limit)
+        parts.append(text[:at])
+        text = text[at:]
+    return [*parts, text]

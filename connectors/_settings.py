@@ -1,0 +1,54 @@
+"""Settings of a channel: a frozen dataclass with one sentence per field, filled from the configuration."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from typing import Any, TypeVar
+
+import msgspec
+
+from monitor.core.errors import ConfigError
+from monitor.core.ports import ChannelConfig
+
+T = TypeVar("T")
+_REQUIRED: Any = dataclasses.MISSING
+
+
+def setting(sentence: str, default: Any = _REQUIRED) -> Any:
+    """Declare one setting: ``sentence`` is its documentation; without ``default`` it is required."""
+    return dataclasses.field(default=default, metadata={"sentence": sentence})
+
+
+def sentences(settings: type) -> dict[str, str]:
+    """Return name -> sentence of every setting of a settings class."""
+    return {field.name: field.metadata["sentence"] for field in dataclasses.fields(settings)}
+
+
+def _refuse_unknown(kind: type, config: ChannelConfig) -> None:
+    known = [field.name for field in dataclasses.fields(kind)]
+    for key in config.settings:
+        if key not in known:
+            near = difflib.get_close_matches(key, known, 1)
+            hint = f"did you mean `{near[0]}`?" if near else f"known are: {', '.join(known)}"
+            raise ConfigError(f"channel `{config.name}`: unknown setting `{key}`; {hint}")
+
+
+def read(kind: type[T], config: ChannelConfig) -> T:
+    """Return the settings of ``config`` as ``kind``.
+
+    Raises: ConfigError naming the channel, the key and what is expected there.
+    """
+    _refuse_unknown(kind, config)
+    try:
+        return msgspec.convert(dict(config.settings), type=kind, strict=False)
+    except msgspec.ValidationError as error:
+        what = (
+            str(error).replace("`$.", "`").replace("Object missing required field", "the setting is missing:")
+        )
+        raise ConfigError(f"channel `{config.name}`: {what}") from None
+
+
+def refuse(config: ChannelConfig, key: str, why: str) -> ConfigError:
+    """Return the error for a setting whose value cannot be used."""
+    return ConfigError(f"channel `{config.name}`: `{key}` {why}")

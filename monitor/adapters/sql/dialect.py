@@ -1,0 +1,166 @@
+"""Everything in which SQLite and PostgreSQL differ, in one place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+from sqlalchemy import ColumnElement, FromClause, Table, and_, cast, func, literal, literal_column, or_, select, text
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.types import Text
+
+from monitor.adapters.sql.link import Link
+from monitor.adapters.sql.tables import post, post_terms
+from monitor.core.search import bigrams, fold
+
+Insert = sqlite.Insert | postgresql.Insert
+
+# --- insert or leave, insert or update ----------------------------------------------------------------
+
+
+def insert(link: Link, table: Table) -> Insert:
+    """Return an insert that knows ON CONFLICT, which both databases spell alike."""
+    return postgresql.insert(table) if link.postgres else sqlite.insert(table)
+
+
+def put_once(link: Link, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert rows and leave those that are there as they are."""
+    link.many(insert(link, table).on_conflict_do_nothing(), rows)
+
+
+def put(link: Link, table: Table, row: Mapping[str, Any]) -> None:
+    """Insert a row or replace what stands under its primary key."""
+    keys = [c.name for c in table.primary_key]
+    values = {name: value for name, value in row.items() if name not in keys}
+    link.run(insert(link, table).values(row).on_conflict_do_update(index_elements=keys, set_=values))
+
+
+# --- ids and locks ---------------------------------------------------------------------------------
+
+
+def take_post_ids(link: Link, n: int) -> list[int]:
+    """Return ``n`` fresh post ids, never used before; on SQLite the write lock is held already."""
+    if link.postgres:
+        return [row[0] for row in link.all(_PG_IDS.bindparams(n=n))]
+    last = int(link.value(_LITE_LAST) or 0)
+    return list(range(last + 1, last + n + 1))
+
+
+_PG_IDS = text("SELECT nextval(pg_get_serial_sequence('post', 'id')) FROM generate_series(1, :n)")
+_LITE_LAST = text("SELECT seq FROM sqlite_sequence WHERE name = 'post'")
+
+
+def alone(link: Link, what: str) -> None:
+    """Let one transaction at a time do ``what`` until it ends (SQLite has one writer anyway)."""
+    if link.postgres:
+        link.run(select(func.pg_advisory_xact_lock(func.hashtextextended(what, 0))))
+
+
+# --- search ----------------------------------------------------------------------------------------
+
+MOST_TERMS = 64
+"""Terms of a query that the index is asked for; the text itself is compared anyway."""
+
+
+def add_terms(link: Link, texts: Sequence[tuple[int, str]]) -> None:
+    """Index the texts of posts (id, text)."""
+    if not link.postgres:
+        link.many(_LITE_ADD, [{"id": i, "terms": " ".join(bigrams(words))} for i, words in texts])
+        return
+    link.many(_PG_ADD, [{"id": i, "terms": bigrams(words)} for i, words in texts])
+
+
+_LITE_ADD = text("INSERT INTO post_terms (rowid, terms) VALUES (:id, :terms)")
+_PG_ADD = text("INSERT INTO post_terms (post_id, terms) VALUES (:id, array_to_tsvector(CAST(:terms AS text[])))")
+
+
+def searched(link: Link, query: str) -> tuple[FromClause, ColumnElement[int], ColumnElement[bool]]:
+    """Return what to select from, the column to order by and the condition for posts that contain ``query``.
+
+    Letters are compared folded (case, full width). The index narrows, the text decides: nothing is missed and
+    nothing is found too much.
+    """
+    terms = bigrams(query)[:MOST_TERMS]
+    holds = _contains(link, fold(query))
+    if not terms:
+        return post, post.c.id, holds
+    if link.postgres:
+        wanted = cast(" & ".join(f"'{term}'" for term in terms), postgresql.TSQUERY)
+        hit, number = post_terms.c.terms.op("@@")(wanted), post_terms.c.post_id
+    else:
+        wanted = literal(" ".join(f'"{term}"' for term in terms))
+        hit, number = literal_column("post_terms").op("MATCH")(wanted), post_terms.c.rowid
+    joined = post_terms.join(post, post.c.id == number)
+    return joined, number, and_(hit, holds)
+
+
+def _contains(link: Link, folded: str) -> ColumnElement[bool]:
+    """Compare with the text: plainly for the letter that everything must hold, folded for longer queries."""
+    place = func.strpos if link.postgres else func.instr
+    first = or_(*(place(post.c.text, one) > 0 for one in spellings(folded[0])))
+    if len(folded) == 1:
+        return first
+    if link.postgres:
+        return and_(first, func.strpos(func.lower(func.normalize(post.c.text, literal_column("NFKC"))), folded) > 0)
+    return and_(first, func.instr(func.fold(post.c.text), folded) > 0)
+
+
+def spellings(letter: str) -> list[str]:
+    """Return the characters whose folded form holds ``letter``, itself first."""
+    return [letter, *(other for other in _spellings().get(letter, ()) if other != letter)]
+
+
+@lru_cache(maxsize=1)
+def _spellings() -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for code in (*range(0xD800), *range(0xE000, 0x10000)):
+        folded = fold(chr(code))
+        if folded != chr(code):
+            for letter in set(folded):
+                found.setdefault(letter, []).append(chr(code))
+    return found
+
+
+# --- what no table definition can say -----------------------------------------------------------------
+
+APPEND_ONLY = ("ledger", "case_event")
+
+
+def extras(name: str) -> list[str]:
+    """Return the statements that a new database needs beyond its tables: search and append-only guards."""
+    return _lite_extras() if name == "sqlite" else _pg_extras()
+
+
+def _lite_extras() -> list[str]:
+    search = (
+        "CREATE VIRTUAL TABLE post_terms USING fts5"
+        "(terms, content='', detail=none, columnsize=0, tokenize='ascii')"
+    )
+    guards = [
+        f"CREATE TRIGGER {name}_no_{verb.lower()} BEFORE {verb} ON {name}"
+        f" BEGIN SELECT RAISE(ABORT, '{name} is append-only'); END"
+        for name in APPEND_ONLY
+        for verb in ("UPDATE", "DELETE")
+    ]
+    return [search, *guards]
+
+
+def _pg_extras() -> list[str]:
+    return [
+        "CREATE TABLE post_terms (post_id bigint PRIMARY KEY REFERENCES post (id) ON DELETE CASCADE,"
+        " terms tsvector NOT NULL)",
+        "CREATE INDEX ix_post_terms_terms ON post_terms USING gin (terms)",
+        "CREATE FUNCTION append_only() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$ BEGIN RAISE EXCEPTION '% is append-only', TG_TABLE_NAME USING ERRCODE = '23000'; END $$",
+        *(
+            f"CREATE TRIGGER {name}_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON {name}"
+            " FOR EACH STATEMENT EXECUTE FUNCTION append_only()"
+            for name in APPEND_ONLY
+        ),
+    ]
+
+
+__all__ = [
+    "Text", "add_terms", "alone", "extras", "insert", "put", "put_once", "searched", "spellings", "take_post_ids",
+]

@@ -1,0 +1,119 @@
+"""One open transaction as the repositories see it, and the one place where database errors become ours.
+
+Parameters hold members' words and sealed identities: no message made here repeats them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, CursorResult, Executable, Row
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+
+from monitor.adapters.sql.rows import micros
+from monitor.core.errors import Conflict, StoreError
+
+_BUSY = frozenset({"SQLITE_BUSY", "SQLITE_LOCKED", "55P03"})
+_FULL = frozenset({"SQLITE_FULL", "53100"})
+_RACE = frozenset({"40001", "40P01"})
+_BAD_VALUE = "a value holds characters or a size that the database cannot keep; clean it before it is stored"
+
+
+def _code(error: BaseException) -> str:
+    """Return SQLite's error name or PostgreSQL's state: codes, never values."""
+    cause = getattr(error, "orig", None) or error
+    name = getattr(cause, "sqlite_errorname", None) or getattr(cause, "sqlstate", None)
+    return str(name or type(cause).__name__)
+
+
+def refusal(error: Exception) -> StoreError:
+    """Return the error of ours for what the driver raised."""
+    code = _code(error)
+    if isinstance(error, UnicodeError | OverflowError | ValueError) or code.startswith(("22", "DataError")):
+        return StoreError(_BAD_VALUE)
+    if code.split("_SNAPSHOT")[0] in _BUSY:
+        return StoreError("another process keeps the database busy; try again, and stop the other one if it stays so")
+    if code in _FULL:
+        return StoreError("the disk is full; free space, nothing was stored")
+    if code in _RACE:
+        return Conflict("somebody else was faster; look again and repeat")
+    if isinstance(error, IntegrityError):
+        return Conflict(f"this is stored already, must stay as it is, or refers to what is not there ({code})")
+    return StoreError(f"the database refused ({code}); `huiyin doctor` says what to mend")
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turn what the driver raises inside the block into StoreError or Conflict, without its parameters."""
+    try:
+        yield
+    except (SQLAlchemyError, UnicodeError, OverflowError) as error:
+        raise refusal(error) from None
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """An open transaction.
+
+    Attributes:
+        conn: the connection.
+        clock: the present moment, for leases over jobs.
+        key: the key of the ledger's digests.
+    """
+
+    conn: Connection
+    clock: Callable[[], datetime]
+    key: bytes
+
+    @property
+    def postgres(self) -> bool:
+        """Whether the database is PostgreSQL (else SQLite)."""
+        return self.conn.dialect.name == "postgresql"
+
+    def now(self) -> int:
+        """Return the present moment in microseconds."""
+        return micros(self.clock())
+
+    def run(
+        self, statement: Executable, rows: Sequence[Mapping[str, Any]] | Mapping[str, Any] | None = None
+    ) -> CursorResult[Any]:
+        """Execute a statement; raises StoreError or Conflict."""
+        try:
+            return self.conn.execute(statement, rows)  # type: ignore[return-value]
+        except (SQLAlchemyError, UnicodeError, OverflowError) as error:
+            raise refusal(error) from None
+
+    def many(self, statement: Executable, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Execute a statement once per row; none is fine."""
+        if rows:
+            self.run(statement, rows)
+
+    def first(self, statement: Executable) -> Row[Any] | None:
+        """Return the first row."""
+        return self.run(statement).first()
+
+    def all(self, statement: Executable) -> Sequence[Row[Any]]:
+        """Return every row."""
+        return self.run(statement).all()
+
+    def value(self, statement: Executable) -> Any:
+        """Return the first column of the first row, or None."""
+        return self.run(statement).scalar()
+
+    def changed(self, statement: Executable) -> int:
+        """Execute a change and return how many rows it touched."""
+        return self.run(statement).rowcount
+
+    def id_of(self, statement: Executable) -> int:
+        """Execute an insert of one row and return its id."""
+        key = self.run(statement).inserted_primary_key
+        assert key is not None
+        return int(key[0])
+
+
+__all__ = ["AbstractContextManager", "Link", "refusal", "translated"]

@@ -1,0 +1,71 @@
+"""What every use case is given: the store, the clock, the keys, the figures of the house and the helpers.
+
+``monitor.bootstrap`` fills it once; a test fills it with fakes. Nothing here opens anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from monitor.core.ports import Capability, Classifier, Clock, Grouping, Keys, Passwords, UnitOfWork
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """Figures an administrator may change; times in seconds unless the name says days.
+
+    Attributes:
+        effect_delay: how long an outward effect waits, so that undo is real.
+        undo_seconds: how long the person who decided may undo.
+        lease_seconds: how long a case stays with the person who took it.
+        job_lease_seconds: how long a worker may keep a post before another takes it.
+        send_timeout: request timeout of a send; an unknown outcome is read back after twice this.
+        human_after: an outcome unknown for so long goes to a person.
+        appeal_days: how long a decision can be appealed.
+        rating_days: how long an answer can be rated.
+        public_floor: distinct authors (or cases) below which a public figure is withheld.
+        inside_floor: distinct authors below which a figure on a staff screen is withheld.
+        base_url: where members reach the public pages.
+        union_name: how the union signs.
+        two_person_reply: the approver differs from the author of the draft.
+        group_window_days: how far back near-duplicates are looked for.
+    """
+
+    effect_delay: float = 20.0
+    undo_seconds: float = 600.0
+    lease_seconds: float = 300.0
+    job_lease_seconds: float = 60.0
+    send_timeout: float = 15.0
+    human_after: float = 600.0
+    appeal_days: int = 184
+    rating_days: int = 15
+    public_floor: int = 10
+    inside_floor: int = 5
+    base_url: str = "http://127.0.0.1:8780"
+    union_name: str = "校工会"
+    two_person_reply: bool = True
+    group_window_days: int = 14
+
+
+def no_capabilities(_name: str) -> frozenset[Capability]:
+    """Say of every channel that it can do nothing (until bootstrap knows better)."""
+    return frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Deps:
+    """Everything a use case may touch.
+
+    ``capabilities(channel)`` says what a channel can do; ``classifier``, ``grouping`` and ``passwords`` may be
+    missing: posts then go on without a reading or a group, and local sign-in says that it is off.
+    """
+
+    uow: UnitOfWork
+    clock: Clock
+    keys: Keys
+    rules: Rules
+    classifier: Classifier | None = None
+    grouping: Grouping | None = None
+    capabilities: Callable[[str], frozenset[Capability]] = no_capabilities
+    passwords: Passwords | None = None

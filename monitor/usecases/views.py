@@ -1,0 +1,66 @@
+"""What screens and programs get to see: frozen, ready to print, and never more than the reader may know."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from monitor.core.model import Actor, Case, CaseEvent, Claim, Decision, Effect, Post, Reading, Reply
+from monitor.core.roles import may
+
+
+@dataclass(frozen=True, slots=True)
+class PostView:
+    """A post with what was understood of it; ``reading`` is None until the worker has been there."""
+
+    post: Post
+    reading: Reading | None
+
+
+@dataclass(frozen=True, slots=True)
+class CaseView:
+    """A case as one screen shows it.
+
+    ``allowed`` names what this actor may do now; ``holder`` is the login that holds the lease, if somebody does;
+    ``thread`` are the neighbours of the first post, oldest first, the post itself included.
+    """
+
+    case: Case
+    posts: tuple[PostView, ...]
+    events: tuple[CaseEvent, ...]
+    decisions: tuple[Decision, ...]
+    replies: tuple[Reply, ...]
+    effects: tuple[Effect, ...]
+    claim: Claim | None
+    allowed: tuple[str, ...]
+    holder: str | None
+    thread: tuple[Post, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CaseRow:
+    """A case as one line of a list; ``scores`` are those of its first post, by label."""
+
+    case: Case
+    first_text: str
+    scores: Mapping[str, float]
+    holder: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionRow:
+    """One of the actor's own decisions, and whether they may still undo it."""
+
+    decision: Decision
+    case: Case
+    can_undo: bool
+
+
+def for_eyes(actor: Actor, post: Post) -> Post:
+    """Return ``post`` as ``actor`` may see it: the pseudonym only where their role needs it."""
+    return post if may(actor, "posts.pseudonym") else replace(post, author="")
+
+
+def post_view(actor: Actor, post: Post, reading: Reading | None) -> PostView:
+    """Return ``post`` with its reading as ``actor`` may see it."""
+    return PostView(for_eyes(actor, post), reading)

@@ -1,0 +1,1 @@
+"""Small widgets that own their session-state keys."""

@@ -1,0 +1,1 @@
+"""One file per page; pages compose parts and call use cases, nothing else."""
