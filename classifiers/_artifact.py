@@ -133,7 +133,10 @@ def read(folder: Path) -> Model:
         raise ClassifierError(_mend(folder, "weights.npz cannot be read")) from error
     if hashlib.sha256(packed).hexdigest() != manifest.get("weights_sha256"):
         raise ClassifierError(_mend(folder, "weights.npz does not have the hash that manifest.json names"))
-    if manifest.get("hash_version") != HASH_VERSION or manifest.get("normaliser_version") != NORMALISER_VERSION:
+    if (
+        manifest.get("hash_version") != HASH_VERSION
+        or manifest.get("normaliser_version") != NORMALISER_VERSION
+    ):
         raise ClassifierError(
             f"model {folder.name} was made for another text normaliser; train it again with 'huiyin train all'"
         )
@@ -161,7 +164,9 @@ def _mend(folder: Path, fault: str) -> str:
 
 def _unpack(manifest: Mapping[str, Any], packed: bytes, folder: Path) -> Model:
     bits = int(manifest["bits"])
-    heads = tuple(Head(str(h[0]), str(h[1]), float(h[2]), float(h[3]), float(h[4])) for h in manifest["heads"])
+    heads = tuple(
+        Head(str(h[0]), str(h[1]), float(h[2]), float(h[3]), float(h[4])) for h in manifest["heads"]
+    )
     with np.load(io.BytesIO(packed), allow_pickle=False) as arrays:
         used = np.cumsum(arrays["used"].astype(np.int64))
         steps = arrays["steps"].T
@@ -192,7 +197,9 @@ def evaluation(folder: Path) -> dict[str, Any]:
 
 
 def _write_json(path: Path, content: object) -> None:
-    path.write_text(json.dumps(content, ensure_ascii=False, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    path.write_text(
+        json.dumps(content, ensure_ascii=False, indent=1, sort_keys=True) + "\n", encoding="utf-8"
+    )
 
 
 # --- the versions of one installation --------------------------------------------------------------
@@ -221,7 +228,9 @@ def add(models: Path, source: Path) -> str:
     """
     version = read(source).version
     if not _VERSION.fullmatch(version) or version == "shipped":
-        raise ClassifierError("the model's version is no safe name; use small letters, digits, dots and hyphens")
+        raise ClassifierError(
+            "the model's version is no safe name; use small letters, digits, dots and hyphens"
+        )
     target = models / version
     if target.exists():
         raise ClassifierError(f"model {version} is here already; give the new one another version")
@@ -268,7 +277,9 @@ def _history(models: Path | None) -> list[str]:
     except FileNotFoundError:
         return []
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ClassifierError(f"{_ACTIVE} in the models folder is damaged; choose again: 'huiyin models use'") from error
+        raise ClassifierError(
+            f"{_ACTIVE} in the models folder is damaged; choose again: 'huiyin models use'"
+        ) from error
 
 
 def _write_history(models: Path, history: Sequence[str]) -> None:

@@ -147,14 +147,18 @@ def train(
             columns.append(column * weight)
     if base is not None:
         _keep_others(base, questions, heads, columns)
-    order = sorted(range(len(heads)), key=lambda index: [str(q.label) for q in QUESTIONS].index(heads[index].label))
+    order = sorted(
+        range(len(heads)), key=lambda index: [str(q.label) for q in QUESTIONS].index(heads[index].label)
+    )
     thresholds = {str(q.label): round(q.threshold, 4) for q in QUESTIONS if not q.values}
     table = np.column_stack([columns[index] for index in order]).astype(np.float32)
     norms = (weight**2).astype(np.float32)
     return Model(version, BITS, ORDERS, table, norms, tuple(heads[index] for index in order), thresholds)
 
 
-def _keep_others(base: Model, questions: Sequence[Question], heads: list[Head], columns: list[Floats]) -> None:
+def _keep_others(
+    base: Model, questions: Sequence[Question], heads: list[Head], columns: list[Floats]
+) -> None:
     new = {question.label for question in questions}
     for index, head in enumerate(base.heads):
         if head.label not in new:
@@ -172,10 +176,15 @@ def _heads(
     for value in question.values or ("1",):
         yes = (answers == value).astype(np.int64)
         if yes.sum() < 5 or len(yes) - yes.sum() < 5:
-            raise ClassifierError(f"too few rows to learn {question.label}={value}; add labelled posts with --data")
+            raise ClassifierError(
+                f"too few rows to learn {question.label}={value}; add labelled posts with --data"
+            )
         fitted = _fit(ready[rows], yes, groups[rows])
         slope, offset = _calibrate(fitted.unseen, yes)
-        yield Head(str(question.label), value, round(fitted.bias, 6), round(slope, 6), round(offset, 6)), fitted.weights
+        yield (
+            Head(str(question.label), value, round(fitted.bias, 6), round(slope, 6), round(offset, 6)),
+            fitted.weights,
+        )
 
 
 def _fit(matrix: csr_matrix, yes: npt.NDArray[np.int64], groups: npt.NDArray[np.str_]) -> Fitted:
@@ -217,7 +226,9 @@ def _calibrate(scores: Floats, yes: npt.NDArray[np.int64]) -> tuple[float, float
 def facts(examples: Sequence[Example], files: Sequence[Path], licences: Mapping[str, str]) -> dict[str, Any]:
     """Return what the manifest tells about the training."""
     return {
-        "trained_on": [{"file": path.name, "licence": licences.get(path.name, "as given by the user")} for path in files],
+        "trained_on": [
+            {"file": path.name, "licence": licences.get(path.name, "as given by the user")} for path in files
+        ],
         "rows": len(examples),
         "seed": SEED,
     }

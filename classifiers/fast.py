@@ -72,7 +72,9 @@ class FastTier:
         self.labels = tuple(str(label) for label in BY_LABEL if label in known)
         missing = [label for label in YES_NO if label not in known or label not in model.thresholds]
         if missing or Label.SENTIMENT not in known:
-            raise ClassifierError(f"model {model.version} does not answer every question; run 'huiyin train all'")
+            raise ClassifierError(
+                f"model {model.version} does not answer every question; run 'huiyin train all'"
+            )
         self._bits, self._orders = model.bits, model.orders
         self._thresholds = dict(model.thresholds)
         always = [not BY_LABEL[Label(head.label)].given for head in model.heads]
@@ -120,7 +122,9 @@ class FastTier:
             reasons = self._reasons(BY_LABEL[label], column, np.flatnonzero(asked), batch, found, texts)
             binary[label] = [
                 Signal(label, score, flag, None, reasons.get(row, ()))
-                for row, (score, flag) in enumerate(zip(_rounded(chances[:, column]), flags[label].tolist(), strict=True))
+                for row, (score, flag) in enumerate(
+                    zip(_rounded(chances[:, column]), flags[label].tolist(), strict=True)
+                )
             ]
         signals = [list(row) for row in zip(*binary.values(), strict=True)]
         for row, signal in enumerate(_chosen(self._first, Label.SENTIMENT, chances)):
@@ -128,12 +132,16 @@ class FastTier:
         self._ask_then(matrix, flags, signals)
         return [Reading(tuple(row), "fast", self._models) for row in signals]
 
-    def _ask_then(self, matrix: object, flags: dict[Label, npt.NDArray[np.bool_]], signals: list[list[Signal]]) -> None:
+    def _ask_then(
+        self, matrix: object, flags: dict[Label, npt.NDArray[np.bool_]], signals: list[list[Signal]]
+    ) -> None:
         """Answer the questions that are only asked of flagged posts."""
         labels = [label for label in (Label.TOPIC, Label.URGENCY) if label in self.labels]
         if not labels:
             return
-        wanted = {label: np.any([flags[given] for given in BY_LABEL[label].given], axis=0) for label in labels}
+        wanted = {
+            label: np.any([flags[given] for given in BY_LABEL[label].given], axis=0) for label in labels
+        }
         rows = np.flatnonzero(np.any(list(wanted.values()), axis=0))
         if not len(rows):
             return
@@ -198,7 +206,8 @@ def _chosen(columns: Columns, label: Label, chances: Floats) -> list[Signal]:
     values = [columns.heads[column].value for column in where]
     top = np.take_along_axis(shares, best[:, None], axis=1)[:, 0]
     return [
-        Signal(label, score, False, values[index]) for score, index in zip(_rounded(top), best.tolist(), strict=True)
+        Signal(label, score, False, values[index])
+        for score, index in zip(_rounded(top), best.tolist(), strict=True)
     ]
 
 
@@ -244,7 +253,9 @@ def _largest(values: list[float]) -> tuple[int, int, float]:
     return best if best[2] > -1e8 else (0, 0, 0.0)
 
 
-def _told(question: Question, stretches: list[tuple[int, int]], plain: Normalised, text: str) -> tuple[Reason, ...]:
+def _told(
+    question: Question, stretches: list[tuple[int, int]], plain: Normalised, text: str
+) -> tuple[Reason, ...]:
     """Word the stretches and map them to the original text."""
     reasons = []
     for start, end in stretches:

@@ -14,7 +14,9 @@ CHROMIUM = "/usr/bin/chromium"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--write-golden", action="store_true", help="rewrite the golden files from the present answers")
+    parser.addoption(
+        "--write-golden", action="store_true", help="rewrite the golden files from the present answers"
+    )
 
 
 @pytest.fixture

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from html import escape
 
 import streamlit as st
-from monitor.usecases.health import HealthView
 
 from monitor.core.model import Actor
 from monitor.core.roles import may
 from monitor.usecases import health
+from monitor.usecases.health import HealthView
 from monitor.words import _
 from review_ui import session
 from review_ui.parts import card, outcome, words

@@ -15,7 +15,11 @@ from monitor.core.model import Label, RuleCode
 
 ROOT = Path(__file__).resolve().parents[2]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-CODE = [p for folder in ("monitor", "connectors", "classifiers", "review_ui") for p in (ROOT / folder).rglob("*.py")]
+CODE = [
+    p
+    for folder in ("monitor", "connectors", "classifiers", "review_ui")
+    for p in (ROOT / folder).rglob("*.py")
+]
 
 
 @pytest.mark.parametrize("group", ["huiyin.connectors", "huiyin.classifiers"])
@@ -42,7 +46,9 @@ def test_no_store_method_leads_from_an_author_to_posts() -> None:
             if parameters & {"author", "authors", "pseudonym", "member"}:
                 assert (repository, name) in allowed, f"{repository}.{name} takes an author"
     for where in (ports.PostFilter, ports.CaseFilter):
-        assert not {"author", "authors"} & set(typing.get_type_hints(where)), f"{where.__name__} filters by author"
+        assert not {"author", "authors"} & set(typing.get_type_hints(where)), (
+            f"{where.__name__} filters by author"
+        )
 
 
 def test_no_ground_for_removal_names_criticism() -> None:
@@ -67,7 +73,10 @@ def test_broad_catches_stand_only_where_allowed() -> None:
     for path in CODE:
         name = path.relative_to(ROOT).as_posix()
         text = path.read_text(encoding="utf-8")
-        broad = any(line.strip().startswith(("except Exception", "except BaseException", "except:")) for line in text.splitlines())
+        broad = any(
+            line.strip().startswith(("except Exception", "except BaseException", "except:"))
+            for line in text.splitlines()
+        )
         assert not broad or name in allowed, f"{name} catches everything"
 
 

@@ -6,7 +6,19 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, FromClause, Table, and_, cast, func, literal, literal_column, or_, select, text
+from sqlalchemy import (
+    ColumnElement,
+    FromClause,
+    Table,
+    and_,
+    cast,
+    func,
+    literal,
+    literal_column,
+    or_,
+    select,
+    text,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.types import Text
 
@@ -72,7 +84,9 @@ def add_terms(link: Link, texts: Sequence[tuple[int, str]]) -> None:
 
 
 _LITE_ADD = text("INSERT INTO post_terms (rowid, terms) VALUES (:id, :terms)")
-_PG_ADD = text("INSERT INTO post_terms (post_id, terms) VALUES (:id, array_to_tsvector(CAST(:terms AS text[])))")
+_PG_ADD = text(
+    "INSERT INTO post_terms (post_id, terms) VALUES (:id, array_to_tsvector(CAST(:terms AS text[])))"
+)
 
 
 def searched(link: Link, query: str) -> tuple[FromClause, ColumnElement[int], ColumnElement[bool]]:
@@ -102,7 +116,9 @@ def _contains(link: Link, folded: str) -> ColumnElement[bool]:
     if len(folded) == 1:
         return first
     if link.postgres:
-        return and_(first, func.strpos(func.lower(func.normalize(post.c.text, literal_column("NFKC"))), folded) > 0)
+        return and_(
+            first, func.strpos(func.lower(func.normalize(post.c.text, literal_column("NFKC"))), folded) > 0
+        )
     return and_(first, func.instr(func.fold(post.c.text), folded) > 0)
 
 
@@ -162,5 +178,14 @@ def _pg_extras() -> list[str]:
 
 
 __all__ = [
-    "Text", "add_terms", "alone", "extras", "insert", "put", "put_once", "searched", "spellings", "take_post_ids",
+    "Text",
+    "add_terms",
+    "alone",
+    "extras",
+    "insert",
+    "put",
+    "put_once",
+    "searched",
+    "spellings",
+    "take_post_ids",
 ]

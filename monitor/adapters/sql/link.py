@@ -5,9 +5,8 @@ Parameters hold members' words and sealed identities: no message made here repea
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -37,13 +36,17 @@ def refusal(error: Exception) -> StoreError:
     if isinstance(error, UnicodeError | OverflowError | ValueError) or code.startswith(("22", "DataError")):
         return StoreError(_BAD_VALUE)
     if code.split("_SNAPSHOT")[0] in _BUSY:
-        return StoreError("another process keeps the database busy; try again, and stop the other one if it stays so")
+        return StoreError(
+            "another process keeps the database busy; try again, and stop the other one if it stays so"
+        )
     if code in _FULL:
         return StoreError("the disk is full; free space, nothing was stored")
     if code in _RACE:
         return Conflict("somebody else was faster; look again and repeat")
     if isinstance(error, IntegrityError):
-        return Conflict(f"this is stored already, must stay as it is, or refers to what is not there ({code})")
+        return Conflict(
+            f"this is stored already, must stay as it is, or refers to what is not there ({code})"
+        )
     return StoreError(f"the database refused ({code}); `huiyin doctor` says what to mend")
 
 

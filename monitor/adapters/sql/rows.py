@@ -227,7 +227,11 @@ def reading_row(post_id: int, set_id: int, reading: Reading) -> dict[str, Any]:
         signal = by_label.get(label)
         row[label.value] = None if signal is None else signal.value
         row[f"{label.value}_score"] = None if signal is None else signal.score
-    reasons = {s.label.value: [[r.start, r.end, r.text, r.why] for r in s.reasons] for s in reading.signals if s.reasons}
+    reasons = {
+        s.label.value: [[r.start, r.end, r.text, r.why] for r in s.reasons]
+        for s in reading.signals
+        if s.reasons
+    }
     row["reasons"] = to_json(reasons) if reasons else None
     return row
 
@@ -235,7 +239,9 @@ def reading_row(post_id: int, set_id: int, reading: Reading) -> dict[str, Any]:
 def to_reading(row: Row[Any]) -> Reading:
     """Return a reading from a row of ``reading`` joined with ``model_set.models``; signals in the order of Label."""
     values = row._mapping
-    reasons: Mapping[str, Sequence[Sequence[Any]]] = json.loads(values["reasons"]) if values["reasons"] else {}
+    reasons: Mapping[str, Sequence[Sequence[Any]]] = (
+        json.loads(values["reasons"]) if values["reasons"] else {}
+    )
     signals = tuple(
         Signal(
             label,

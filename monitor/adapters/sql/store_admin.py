@@ -126,7 +126,12 @@ class SqlQuarantine:
 
     def add(self, item: Broken, sealed: bytes, now: datetime) -> int:
         """Park an item; returns its id."""
-        row = {"channel": item.channel, "reason": item.reason, "message": item.message, "position": item.position}
+        row = {
+            "channel": item.channel,
+            "reason": item.reason,
+            "message": item.message,
+            "position": item.position,
+        }
         row |= {"at": micros(now), "size": len(item.payload), "sealed": sealed}
         return self._link.id_of(quarantine.insert().values(row))
 
@@ -169,7 +174,9 @@ class SqlAccounts:
 
     def all(self) -> list[Account]:
         """Return every account by login."""
-        return [ACCOUNT.load(row) for row in self._link.all(select(*ACCOUNT.columns).order_by(account.c.login))]
+        return [
+            ACCOUNT.load(row) for row in self._link.all(select(*ACCOUNT.columns).order_by(account.c.login))
+        ]
 
     def password_hash(self, login: str) -> str | None:
         """Return the stored hash, or None for an unknown login."""
@@ -228,12 +235,18 @@ class SqlAccounts:
 
     def note_failure(self, key: str, now: datetime) -> None:
         """Write a failed try; those older than a day are forgotten."""
-        self._link.run(delete(failure).where(failure.c.key == key, failure.c.at < micros(now - _FAILURES_KEPT)))
+        self._link.run(
+            delete(failure).where(failure.c.key == key, failure.c.at < micros(now - _FAILURES_KEPT))
+        )
         self._link.run(failure.insert().values(key=key, at=micros(now)))
 
     def failures(self, key: str, since: datetime) -> int:
         """Return the number of failed tries since a moment."""
-        late = select(func.count()).select_from(failure).where(failure.c.key == key, failure.c.at >= micros(since))
+        late = (
+            select(func.count())
+            .select_from(failure)
+            .where(failure.c.key == key, failure.c.at >= micros(since))
+        )
         return int(self._link.value(late))
 
     def clear_failures(self, key: str) -> None:

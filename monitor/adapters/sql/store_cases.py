@@ -7,7 +7,8 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Table, and_, case as when, func, or_, select, tuple_, update
+from sqlalchemy import Table, and_, func, or_, select, tuple_, update
+from sqlalchemy import case as when
 
 from monitor.adapters.sql.dialect import put, put_once
 from monitor.adapters.sql.link import Link
@@ -37,7 +38,17 @@ from monitor.adapters.sql.tables import (
     reply,
 )
 from monitor.core.errors import Conflict, NotFound
-from monitor.core.model import Case, CaseEvent, CaseKind, CaseState, Claim, Decision, NewCase, Reply, ReplyState
+from monitor.core.model import (
+    Case,
+    CaseEvent,
+    CaseKind,
+    CaseState,
+    Claim,
+    Decision,
+    NewCase,
+    Reply,
+    ReplyState,
+)
 from monitor.core.ports import CaseFilter
 from monitor.core.states import OPEN, WAITING_FOR_STAFF
 
@@ -146,7 +157,9 @@ class SqlCases:
 
     def post_ids(self, case_id: int) -> list[int]:
         """Return the posts of a case, the one shown first at the head."""
-        query = select(case_post.c.post_id).where(case_post.c.case_id == case_id).order_by(case_post.c.position)
+        query = (
+            select(case_post.c.post_id).where(case_post.c.case_id == case_id).order_by(case_post.c.position)
+        )
         return [row[0] for row in self._link.all(query)]
 
     def open_of_groups(self, kind: CaseKind, groups: Sequence[int]) -> dict[int, int]:
@@ -307,7 +320,10 @@ class SqlEvents:
         _lock(self._link, event.case_id)
         last = self._link.value(select(func.coalesce(func.max(c.seq), 0)).where(c.case_id == event.case_id))
         numbered = replace(event, seq=int(last) + 1)
-        row = EVENT.dump(numbered, "id") | {"role": str(event.role), "detail": EVENT.codecs["detail"][1](event.detail)}
+        row = EVENT.dump(numbered, "id") | {
+            "role": str(event.role),
+            "detail": EVENT.codecs["detail"][1](event.detail),
+        }
         return replace(numbered, id=self._link.id_of(case_event.insert().values(row)))
 
     def of(self, case_id: int) -> list[CaseEvent]:
@@ -360,7 +376,9 @@ class SqlDecisions:
     def of(self, case_id: int) -> list[Decision]:
         """Return the decisions of a case, oldest first."""
         c = decision.c
-        return _loaded(self._link, DECISION, select(*DECISION.columns).where(c.case_id == case_id).order_by(c.id))
+        return _loaded(
+            self._link, DECISION, select(*DECISION.columns).where(c.case_id == case_id).order_by(c.id)
+        )
 
     def mark_undone(self, decision_id: int, at: datetime) -> bool:
         """Return False when it was undone already."""

@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import and_, case as when, func, or_, select, update
+from sqlalchemy import and_, func, or_, select, update
+from sqlalchemy import case as when
 
 from monitor.adapters.sql.dialect import alone, insert
 from monitor.adapters.sql.link import Link
@@ -33,7 +34,9 @@ class SqlOutbox:
     def add(self, effect: NewEffect, now: datetime) -> int:
         """Store an effect; the same key twice returns the first id."""
         names = ("key", "channel", "case_id", "thread", "handle", "post_id", "reply_id", "decision_id")
-        row: dict[str, Any] = {name: getattr(effect, name) for name in (*names, "text", "mark", "seconds", "author")}
+        row: dict[str, Any] = {
+            name: getattr(effect, name) for name in (*names, "text", "mark", "seconds", "author")
+        }
         row |= {"kind": effect.kind.value, "state": _NEW, "attempt": 0, "fence": 0}
         row |= {"not_before": micros(effect.not_before), "created_at": micros(now)}
         self._link.run(insert(self._link, outbox).values(row).on_conflict_do_nothing(index_elements=["key"]))

@@ -128,9 +128,19 @@ _MESSAGE = (
 
 
 def _storable(item: NewPost) -> None:
-    for value in (item.text, item.quoted, item.external_id, item.thread, item.handle, item.url, item.reply_to):
+    for value in (
+        item.text,
+        item.quoted,
+        item.external_id,
+        item.thread,
+        item.handle,
+        item.url,
+        item.reply_to,
+    ):
         if value is not None and "\0" in value:
-            raise StoreError("a post holds a NUL character, which no database keeps; clean it before it is stored")
+            raise StoreError(
+                "a post holds a NUL character, which no database keeps; clean it before it is stored"
+            )
 
 
 class SqlPosts:
@@ -234,8 +244,12 @@ class SqlPosts:
         old = bindparam("old")
         link.run(post.insert(), rows)
         if plan.superseded:
-            link.run(update(post).where(post.c.id == old).values(newest=0), [{"old": i} for i in plan.superseded])
-        link.many(job.insert(), [{"post_id": row["id"], "due_at": 0, "attempt": 0} for row in rows if row["newest"]])
+            link.run(
+                update(post).where(post.c.id == old).values(newest=0), [{"old": i} for i in plan.superseded]
+            )
+        link.many(
+            job.insert(), [{"post_id": row["id"], "due_at": 0, "attempt": 0} for row in rows if row["newest"]]
+        )
         add_terms(link, [(row["id"], row["text"]) for row in rows])
         written = {row["id"] for row in rows}
         fresh = [
@@ -264,7 +278,9 @@ class SqlPosts:
         older = or_(post.c.source_state_at.is_(None), post.c.source_state_at <= at)
         where = and_(post.c.channel == found.channel, post.c.external_id == found.external_id, older)
         changed = self._link.changed(
-            update(post).where(where, post.c.source_state != state).values(source_state=state, source_state_at=at)
+            update(post)
+            .where(where, post.c.source_state != state)
+            .values(source_state=state, source_state_at=at)
         )
         if not changed:
             return Stored(Outcome.DUPLICATE, found)
@@ -272,13 +288,19 @@ class SqlPosts:
 
     def _target(self, item: NewPost) -> Post | None:
         """Return the newest revision that a notice is about: by its id, else by handle within its thread."""
-        by_id = and_(post.c.channel == item.channel, post.c.external_id == item.external_id, post.c.newest == 1)
+        by_id = and_(
+            post.c.channel == item.channel, post.c.external_id == item.external_id, post.c.newest == 1
+        )
         found = self._link.first(select(*POST.columns).where(by_id)) if item.external_id else None
         if found is None:
             handle = item.handle or item.external_id
             here = post.c.thread == item.thread if item.thread is not None else post.c.id > 0
-            by_handle = and_(post.c.channel == item.channel, post.c.handle == handle, post.c.newest == 1, here)
-            found = self._link.first(select(*POST.columns).where(by_handle).order_by(post.c.id.desc()).limit(1))
+            by_handle = and_(
+                post.c.channel == item.channel, post.c.handle == handle, post.c.newest == 1, here
+            )
+            found = self._link.first(
+                select(*POST.columns).where(by_handle).order_by(post.c.id.desc()).limit(1)
+            )
         return None if found is None else to_post(found)
 
     def _announce(self, item: NewPost, state: str, at: int) -> bool:
@@ -338,7 +360,10 @@ class SqlPosts:
         c = _TABLE.c
         place = tuple_(micros(post.posted_at), post.id)
         there = select(*POST.columns).where(
-            c.channel == post.channel, c.thread == post.thread, c.newest == 1, c.external_id != post.external_id
+            c.channel == post.channel,
+            c.thread == post.thread,
+            c.newest == 1,
+            c.external_id != post.external_id,
         )
         order = tuple_(c.posted_at, c.id)
         earlier = there.where(order < place).order_by(c.posted_at.desc(), c.id.desc()).limit(before)
@@ -350,7 +375,9 @@ class SqlPosts:
         source, number, conditions = narrow(self._link, where)
         if after is not None:
             conditions.append(number < after)
-        query = select(*POST.columns).select_from(source).where(*conditions).order_by(number.desc()).limit(limit)
+        query = (
+            select(*POST.columns).select_from(source).where(*conditions).order_by(number.desc()).limit(limit)
+        )
         return [to_post(row) for row in self._link.all(query)]
 
     def set_groups(self, groups: Mapping[int, int]) -> None:
@@ -402,9 +429,7 @@ def _digests(known: Mapping[tuple[str, str], _Message], item: NewPost) -> Mappin
 
 def _remember(known: dict[tuple[str, str], _Message], row: Any) -> None:
     name, external_id, post_id, revision, newest, edit, digest, posted_at, state, state_at = row
-    message = known.setdefault(
-        (name, external_id), _Message({}, set(), 0, False, posted_at, state, state_at)
-    )
+    message = known.setdefault((name, external_id), _Message({}, set(), 0, False, posted_at, state, state_at))
     message.digests[digest] = post_id
     message.revisions.add(revision)
     if newest:

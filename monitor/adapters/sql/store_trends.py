@@ -18,10 +18,19 @@ _HOUR = 3_600_000_000
 _SHANGHAI = 8 * _HOUR
 """Asia/Shanghai is UTC+8 without summer time since 1991."""
 
-_STEPS = {"hour": (_HOUR, _SHANGHAI), "day": (24 * _HOUR, _SHANGHAI), "week": (168 * _HOUR, _SHANGHAI + 72 * _HOUR)}
+_STEPS = {
+    "hour": (_HOUR, _SHANGHAI),
+    "day": (24 * _HOUR, _SHANGHAI),
+    "week": (168 * _HOUR, _SHANGHAI + 72 * _HOUR),
+}
 """Length and shift: 1970-01-01 was a Thursday, so weeks that begin on Monday are shifted by three days."""
 
-_KEYS = {"channel": post.c.channel, "unit": post.c.unit, "topic": reading.c.topic, "sentiment": reading.c.sentiment}
+_KEYS = {
+    "channel": post.c.channel,
+    "unit": post.c.unit,
+    "topic": reading.c.topic,
+    "sentiment": reading.c.sentiment,
+}
 
 
 class SqlTrends:
@@ -33,9 +42,13 @@ class SqlTrends:
     def series(self, where: PostFilter, step: str, group: str) -> list[TrendCell]:
         """Count newest revisions per bucket and key by their current reading; posts without a key are left out."""
         if step not in _STEPS or group not in {*_KEYS, "label", "all"}:
-            raise StoreError("a trend goes by hour, day or week and by channel, topic, sentiment, unit, label or all")
+            raise StoreError(
+                "a trend goes by hour, day or week and by channel, topic, sentiment, unit, label or all"
+            )
         if group == "label":
-            cells = [cell for label in BINARY_LABELS for cell in self._cells(where, step, label.value, label.value)]
+            cells = [
+                cell for label in BINARY_LABELS for cell in self._cells(where, step, label.value, label.value)
+            ]
             return sorted(cells, key=lambda cell: (cell.at, cell.key))
         return self._cells(where, step, group, None)
 
