@@ -39,6 +39,7 @@ _PLAIN = {
 }
 _SILENT = frozenset({"reply", "anonymous"})
 _PROMPT = 500
+_NAME = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +64,6 @@ def unescape(text: str) -> str:
     return text.replace("&#91;", "[").replace("&#93;", "]").replace("&#44;", ",").replace("&amp;", "&")
 
 
-def escape(text: str, inside: bool = False) -> str:
-    """Escape plain text for the string form; ``inside`` a parameter the comma too."""
-    text = text.replace("&", "&amp;").replace("[", "&#91;").replace("]", "&#93;")
-    return text.replace(",", "&#44;") if inside else text
-
-
 def _parameters(text: str) -> dict[str, str]:
     pairs = (part.partition("=") for part in text.split(",") if part)
     return {key: unescape(value) for key, _, value in pairs}
@@ -86,19 +81,6 @@ def parse_codes(text: str) -> Iterator[Segment]:
         yield Segment("text", {"text": unescape(text[last:])})
 
 
-def write_codes(segments: list[dict[str, Any]]) -> str:
-    """Return the string form of segments in array form."""
-    return "".join(_write_code(segment) for segment in segments)
-
-
-def _write_code(segment: Mapping[str, Any]) -> str:
-    data = segment.get("data") or {}
-    if segment.get("type") == "text":
-        return escape(str(data.get("text", "")))
-    parts = "".join(f",{key}={escape(str(value), True)}" for key, value in data.items())
-    return f"[CQ:{segment.get('type')}{parts}]"
-
-
 def segments(message: object) -> Iterator[Segment]:
     """Yield the segments of a message in string form, array form, or as a single segment object."""
     if isinstance(message, str):
@@ -112,13 +94,15 @@ def segments(message: object) -> Iterator[Segment]:
 
 def _string(data: Mapping[str, Any], key: str) -> str:
     value = data.get(key)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
     return value if isinstance(value, str) else ""
 
 
 def _at(data: Mapping[str, Any]) -> str:
     if data.get("qq") == "all":
         return "@全体成员 "
-    name = _string(data, "name").lstrip("@").strip()
+    name = " ".join(_string(data, "name").lstrip("@").split())[:_NAME]
     return f"@{name} " if name else "@成员 "
 
 
@@ -128,8 +112,9 @@ def _share(data: Mapping[str, Any]) -> str:
 
 def _card(data: Mapping[str, Any]) -> str:
     """Return the prompt or the first title of a JSON card (mini-programs, announcements)."""
+    card = data.get("data")
     try:
-        card = decode_json(_string(data, "data"))
+        card = decode_json(card) if isinstance(card, str) else card
     except Malformed:
         return "[卡片消息]"
     if not isinstance(card, dict):
@@ -137,10 +122,8 @@ def _card(data: Mapping[str, Any]) -> str:
     details = card.get("meta")
     inner = details.values() if isinstance(details, dict) else ()
     titles = [part.get("title") for part in inner if isinstance(part, dict)]
-    found = [
-        text for text in (card.get("prompt"), *titles, card.get("title")) if isinstance(text, str) and text
-    ]
-    return found[0][:_PROMPT] if found else "[卡片消息]"
+    found = (text for text in (card.get("prompt"), *titles, card.get("title")) if isinstance(text, str))
+    return next((text[:_PROMPT] for text in found if text.strip()), "[卡片消息]")
 
 
 def _xml(data: Mapping[str, Any]) -> str:

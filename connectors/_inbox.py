@@ -6,6 +6,7 @@ A batch that was handed over and not acknowledged is handed over again when list
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -16,7 +17,7 @@ from monitor.core.model import Broken, RawPost
 from monitor.core.ports import Incoming
 
 SIZE = 10_000
-BATCH = 100
+BATCH = 200
 KEPT = 1_000
 
 Item = RawPost | Broken
@@ -35,66 +36,65 @@ class _Entry:
 
 
 class Inbox:
-    """Items in the order of the source; ``put`` waits while the intake is behind, so memory is bounded."""
+    """Items in the order of arrival; ``put`` waits while the intake is behind, so memory is bounded."""
 
     def __init__(self) -> None:
         self.profile = ""
-        self._queue: asyncio.Queue[_Entry] = asyncio.Queue(SIZE)
+        self._entries: deque[_Entry] = deque()
         self._marks: dict[str, Mark] = {}
         self._open: dict[int, Incoming] = {}
         self._count = 0
-        self._closed = asyncio.Event()
+        self._closed = False
+        self._changed = asyncio.Condition()
+
+    @property
+    def is_full(self) -> bool:
+        """Say whether ``put`` would wait."""
+        return len(self._entries) >= SIZE
 
     def resume(self, cursor: str | None) -> list[Incoming]:
-        """Stand after ``cursor``; return the batches that were never acknowledged."""
+        """Stand exactly after ``cursor``; return the batches that were never acknowledged."""
         try:
             stored = msgspec.json.decode(cursor or "{}", type=_Cursor)
         except msgspec.DecodeError:
             stored = _Cursor()
+        self._marks = {group: Mark(second, key) for group, (second, key) in stored.groups.items()}
+        if self.profile and stored.profile != self.profile:
+            self.forget_keys()
         self.profile = self.profile or stored.profile
-        for group, (second, key) in stored.groups.items():
-            self._marks[group] = max(self._marks.get(group, Mark(0, "")), Mark(second, key), key=_age)
         return list(self._open.values())
 
+    def forget_keys(self) -> None:
+        """Keep of every mark only its second: the ids of messages are made in another way from now on."""
+        self._marks = {group: Mark(mark.second, "") for group, mark in self._marks.items()}
+
     def mark(self, group: str) -> Mark | None:
-        """Return the newest message of ``group`` that was handed over."""
+        """Return how far ``group`` was handed over."""
         return self._marks.get(group)
 
     async def put(self, item: Item | None, group: str = "", mark: Mark | None = None) -> None:
         """Add an item; the cursor of ``group`` moves to ``mark`` when it is handed over."""
-        await self._queue.put(_Entry(item, group, mark))
+        async with self._changed:
+            await self._changed.wait_for(lambda: not self.is_full or self._closed)
+            self._entries.append(_Entry(item, group, mark))
+            self._changed.notify_all()
 
     async def next(self) -> Incoming | None:
-        """Return the next batch, or None when closed."""
-        first = await self._first()
-        if first is None:
-            return None
-        entries = [first]
-        while len(entries) < BATCH and not self._queue.empty():
-            entries.append(self._queue.get_nowait())
+        """Return the next batch, or None when closed and empty-handed."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: bool(self._entries) or self._closed)
+            if not self._entries:
+                return None
+            entries = [self._entries.popleft() for _ in range(min(BATCH, len(self._entries)))]
+            self._changed.notify_all()
         return self._batch(entries)
-
-    async def _first(self) -> _Entry | None:
-        if not self._queue.empty():
-            return self._queue.get_nowait()
-        getting = asyncio.ensure_future(self._queue.get())
-        closing = asyncio.ensure_future(self._closed.wait())
-        try:
-            await asyncio.wait({getting, closing}, return_when=asyncio.FIRST_COMPLETED)
-            return getting.result() if getting.done() else None
-        finally:
-            getting.cancel()
-            closing.cancel()
 
     def _batch(self, entries: Iterable[_Entry]) -> Incoming:
         items, moved = [], False
         for entry in entries:
             if entry.item is not None:
                 items.append(entry.item)
-            if (
-                entry.mark is not None
-                and entry.mark.second >= self._marks.get(entry.group, entry.mark).second
-            ):
+            if entry.mark is not None:
                 self._marks[entry.group] = entry.mark
                 moved = True
         self._count += 1
@@ -113,10 +113,8 @@ class Inbox:
         groups = {group: (mark.second, mark.key) for group, mark in sorted(self._marks.items())}
         return msgspec.json.encode(_Cursor(self.profile, groups)).decode()
 
-    def close(self) -> None:
-        """Let ``next`` end."""
-        self._closed.set()
-
-
-def _age(mark: Mark) -> int:
-    return mark.second
+    async def close(self) -> None:
+        """Let ``next`` end once it is empty, and let nobody wait in ``put``."""
+        async with self._changed:
+            self._closed = True
+            self._changed.notify_all()

@@ -41,20 +41,27 @@ class Link:
         self._socket = socket
         self._waiting: dict[str, asyncio.Future[Mapping[str, Any]]] = {}
         self._count = 0
+        self._lost = False
 
     async def call(self, action: str, params: Mapping[str, Any], seconds: float) -> Any:
         """Send one action and wait for its answer (see :class:`Api`)."""
+        if self._lost:
+            raise Unavailable("the connection is gone")
         self._count += 1
         echo = f"h{self._count}"
         waiting = self._waiting[echo] = asyncio.get_running_loop().create_future()
-        frame = json.dumps({"action": action, "params": params, "echo": echo}, ensure_ascii=False)
+        frame = json.dumps({"action": action, "params": params, "echo": echo})
         try:
-            await self._socket.send(frame)
-            return _data(action, await asyncio.wait_for(waiting, seconds))
+            async with asyncio.timeout(seconds):
+                await self._socket.send(frame)
+                answer = await waiting
         except TimeoutError:
             raise Uncertain(f"{action} was sent and not answered within {seconds:g} s") from None
+        except Unavailable:  # the frame may have left before the socket was found broken
+            raise Uncertain(f"the connection broke while {action} was sent") from None
         finally:
             self._waiting.pop(echo, None)
+        return _data(action, answer)
 
     def answer(self, frame: Mapping[str, Any]) -> bool:
         """Take an answer; False when nobody waits for it."""
@@ -67,6 +74,7 @@ class Link:
 
     def lost(self) -> None:
         """Tell everyone who waits that the socket is gone."""
+        self._lost = True
         for waiting in self._waiting.values():
             if not waiting.done():
                 waiting.set_exception(Uncertain("the connection broke before the answer"))

@@ -2,62 +2,76 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from typing import Any, Protocol
+from dataclasses import dataclass, field
+from typing import Any
 
 from connectors._limits import id_of
 from connectors._onebot_api import Api, ask, attempt
 from connectors._onebot_history import ACTION, page_params
 from connectors._onebot_wire import STRICT, UNKNOWN, NoAction, profile_of
 from monitor.core.errors import ConnectorError, Rejected, Unavailable
-from monitor.core.model import Health
-from monitor.core.ports import Capability
 from monitor.words import _
 
 
-class _Channel(Protocol):
-    name: str
-    capabilities: frozenset[Capability]
-    counts: Counter[str]
+@dataclass(slots=True)
+class Findings:
+    """What a look at the QQ program brought: its name, faults in words, our role in each group, its history."""
+
+    program: str = UNKNOWN
+    faults: list[str] = field(default_factory=list)
+    roles: dict[str, str] = field(default_factory=dict)
+    has_history: bool = True
+
+    def words(self) -> str:
+        """Return one line for the person who asked."""
+        good = _("已连接 {program}，群内权限正常。").format(program=self.program)
+        return " ".join(self.faults) or good
 
 
-class _Times(Protocol):
-    @property
-    def call_seconds(self) -> float: ...
+def trouble(kind: str, path: str) -> str:
+    """Return in words why nothing is connected.
+
+    Args:
+        kind: ``token``, ``account``, ``address``, ``posted`` or empty for nothing known.
+        path: our own address for reverse connections.
+    """
+    if kind == "token":
+        return _("口令不一致：请在 QQ 程序和这里填写同一个口令。")
+    if kind == "account":
+        return _("连上来的是另一个 QQ 账号：请改用登记的账号，或修改设置 self_id。")
+    if kind == "address":
+        return _("连不上 QQ 程序的地址：请确认 QQ 程序已启动，地址和端口填写正确。")
+    if kind == "posted":
+        return _("只收到 HTTP 上报：能听，不能回复和撤回。要回复，请设置 api_url 或改用反向 WebSocket。")
+    words = _("QQ 程序还没有连上。请在 QQ 程序里把反向 WebSocket 指向本服务的 {path}，口令与这里一致。")
+    return words.format(path=path)
 
 
-async def examine(api: Api | None, channel: _Channel, groups: list[str], times: _Times) -> Health:
-    """Return the health of a channel; ``api`` is None when nothing is connected."""
-    detail = {key: str(count) for key, count in sorted(channel.counts.items())}
-    names = frozenset(str(each) for each in channel.capabilities)
-    if api is None:
-        path = f"/onebot/v11/{channel.name}"
-        words = _("QQ 程序还没有连上。请在 QQ 程序里把反向 WebSocket 指向本服务的 {path}，口令与这里一致。")
-        return Health(False, words.format(path=path), names, detail)
+async def examine(api: Api, groups: list[str], seconds: float) -> Findings:
+    """Ask the QQ program who it is, whether it is online, and what we may do in each group."""
+    found = Findings()
     try:
-        status = await ask(api, "get_status", {}, times.call_seconds)
-    except ConnectorError as error:
-        return Health(False, _("QQ 程序没有应答：{error}").format(error=error), names, detail)
-    version = await attempt(api, "get_version_info", {}, times.call_seconds)
-    faults = (
-        []
-        if isinstance(status, dict) and status.get("online") is True
-        else [_("QQ 账号已掉线，请重新登录。")]
-    )
-    if Capability.READ_BACK in channel.capabilities and not await _has_history(api, version, groups, times):
-        channel.capabilities -= {Capability.READ_BACK}
-        faults.append(_("这个 QQ 程序不提供历史消息：断线期间的消息补不回来，发送结果不明时需要人工核对。"))
-    faults += await _group_faults(api, groups, times)
-    program = f"{version.get('app_name', UNKNOWN)} {version.get('app_version', '')}".strip()[:80]
-    good = _("已连接 {program}，群内权限正常。").format(program=program)
-    names = frozenset(str(each) for each in channel.capabilities)
-    return Health(not faults, " ".join(faults) or good, names, detail)
+        status = await ask(api, "get_status", {}, seconds)
+    except ConnectorError:
+        found.faults = [_("QQ 程序没有应答，请查看它的窗口或日志。")]
+        return found
+    if not isinstance(status, dict) or status.get("online") is not True:
+        found.faults.append(_("QQ 账号已掉线，请重新登录。"))
+    version = await attempt(api, "get_version_info", {}, seconds)
+    name = version.get("app_name")
+    found.program = f"{name or UNKNOWN} {version.get('app_version', '')}".strip()[:80]
+    found.has_history = await _has_history(api, profile_of(name), groups[0], seconds)
+    if not found.has_history:
+        found.faults.append(
+            _("这个 QQ 程序不提供历史消息：断线期间的消息补不回来，发送结果不明时需要人工核对。")
+        )
+    await _look_at_groups(api, groups, seconds, found)
+    return found
 
 
-async def _has_history(api: Api, version: dict[str, Any], groups: list[str], times: _Times) -> bool:
-    profile = profile_of(version.get("app_name"))
+async def _has_history(api: Api, profile: str, group: str, seconds: float) -> bool:
     try:
-        await ask(api, ACTION, page_params(profile, groups[0], None), times.call_seconds)
+        await ask(api, ACTION, page_params(profile, group, None), seconds)
     except NoAction:
         return False
     except (Rejected, Unavailable):
@@ -65,28 +79,34 @@ async def _has_history(api: Api, version: dict[str, Any], groups: list[str], tim
     return True
 
 
-async def _group_faults(api: Api, groups: list[str], times: _Times) -> list[str]:
-    login = await attempt(api, "get_login_info", {}, times.call_seconds)
-    own = id_of(login.get("user_id"))
+async def _look_at_groups(api: Api, groups: list[str], seconds: float, found: Findings) -> None:
+    login = await attempt(api, "get_login_info", {}, seconds)
     try:
-        listed = await ask(api, "get_group_list", {}, times.call_seconds)
+        listed = await ask(api, "get_group_list", {}, seconds)
     except ConnectorError:
-        return [_("读不到群列表。")]
-    present = (
-        {id_of(row.get("group_id")) for row in listed if isinstance(row, dict)}
-        if isinstance(listed, list)
-        else set()
-    )
-    faults = []
+        found.faults.append(_("读不到群列表。"))
+        return
+    rows = listed if isinstance(listed, list) else []
+    present = {id_of(row.get("group_id")) for row in rows if isinstance(row, dict)}
+    found.roles = await roles_of(api, [g for g in groups if g in present], login.get("user_id"), seconds)
     for group in groups:
         if group not in present:
-            faults.append(_("账号不在群 {group} 里：请先加群，或从设置里去掉。").format(group=group))
-        elif own is not None and await _role(api, group, own, times) == "member":
-            faults.append(_("账号在群 {group} 里不是管理员：可以回复，不能撤回或禁言。").format(group=group))
-    return faults
+            found.faults.append(_("账号不在群 {group} 里：请先加群，或从设置里去掉。").format(group=group))
+        elif found.roles.get(group) == "member":
+            found.faults.append(
+                _("账号在群 {group} 里不是管理员：可以回复，不能撤回或禁言。").format(group=group)
+            )
 
 
-async def _role(api: Api, group: str, own: str, times: _Times) -> object:
-    params = {"group_id": int(group), "user_id": int(own), "no_cache": True}
-    member = await attempt(api, "get_group_member_info", params, times.call_seconds)
-    return member.get("role")
+async def roles_of(api: Api, groups: list[str], own: Any, seconds: float) -> dict[str, str]:
+    """Return our role (owner, admin, member) in each group where the QQ program tells it."""
+    user = id_of(own)
+    if user is None or not user.isdecimal():
+        return {}
+    roles: dict[str, str] = {}
+    for group in groups:
+        params = {"group_id": int(group), "user_id": int(user), "no_cache": True}
+        role = (await attempt(api, "get_group_member_info", params, seconds)).get("role")
+        if role in ("owner", "admin", "member"):
+            roles[group] = role
+    return roles

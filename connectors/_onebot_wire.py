@@ -58,17 +58,18 @@ class Ignored:
 
 
 def external_id(event: Mapping[str, Any], group: str, profile: str) -> str | None:
-    """Return the id that stays the same for a message in this profile, or None when it cannot be made."""
+    """Return the id that stays the same for a message in this profile, or None when it cannot be made.
+
+    It never holds a member's number: ids are stored beside the post, and nothing there may lead to a person.
+    """
     message_id = id_of(event.get("message_id"))
-    if profile == NAPCAT and (seq := id_of(event.get("real_seq"))):
-        return f"{group}:{seq}"
-    if profile in (LLONEBOT, GOCQ) and (seq := id_of(event.get("message_seq"))):
+    told = {NAPCAT: "real_seq", LLONEBOT: "message_seq", GOCQ: "message_seq"}.get(profile, "")
+    seq = id_of(event.get(told))
+    if seq not in (None, "0"):
         return f"{group}:{seq}"
     if message_id is None:
         return None
-    if profile == LAGRANGE:
-        return f"{group}:{message_id}:{_seconds(event)}"
-    return f"{group}:{message_id}:{_seconds(event)}:{author_of(event) or ''}"
+    return f"{group}:{message_id}:{_seconds(event)}"
 
 
 def _seconds(event: Mapping[str, Any]) -> str:
@@ -113,6 +114,8 @@ def read_group_message(event: Mapping[str, Any], context: Context, group: str) -
     """
     if is_own(event, context.self_id):
         return Ignored("own")
+    if event.get("sub_type") == "notice":
+        return Ignored("system_words")
     key = external_id(event, group, context.profile)
     if key is None:
         raise Malformed("the message has no id", "no_id")
@@ -133,11 +136,14 @@ def read_group_message(event: Mapping[str, Any], context: Context, group: str) -
     )
 
 
-def _read_recall(event: Mapping[str, Any], context: Context, group: str) -> RawPost:
+def _read_recall(event: Mapping[str, Any], context: Context, group: str) -> RawPost | Ignored:
     handle = id_of(event.get("message_id"))
     if handle is None:
         raise Malformed("the recall names no message", "no_id")
     author, operator = id_of(event.get("user_id")), id_of(event.get("operator_id"))
+    own = context.self_id or id_of(event.get("self_id"))
+    if author is not None and author == own:
+        return Ignored("own_recall")
     return RawPost(
         channel=context.channel,
         external_id="",
@@ -147,7 +153,7 @@ def _read_recall(event: Mapping[str, Any], context: Context, group: str) -> RawP
         posted_at=posted_at(event),
         thread=group,
         handle=handle,
-        by=_remover(author, operator, context.self_id or id_of(event.get("self_id"))),
+        by=_remover(author, operator, own),
     )
 
 
@@ -192,6 +198,14 @@ class NoAction(Rejected):
     """The implementation does not know the action."""
 
 
+class TokenRefused(Unavailable):
+    """The other side refused our token."""
+
+
+class Failed(Unavailable):
+    """The implementation answered that it could not; with some of them the message stands all the same."""
+
+
 def is_ok(answer: Mapping[str, Any]) -> bool:
     """Say whether an answer is a success: ``ok`` with 0; Lagrange has failures with retcode 0."""
     return answer.get("status") == "ok" and answer.get("retcode") == 0
@@ -200,15 +214,45 @@ def is_ok(answer: Mapping[str, Any]) -> bool:
 def error_of(action: str, answer: Mapping[str, Any]) -> ConnectorError:
     """Return the error of a failed answer by its code; its text may hold names and is never repeated."""
     code = answer.get("retcode")
-    code = code if isinstance(code, int) else -1
+    code = code if isinstance(code, int) else "none"
     if code in _NO_ACTION:
         return NoAction(f"the QQ program does not know the action {action}")
     if code in _TOKEN:
-        return Unavailable(
+        return TokenRefused(
             f"the QQ program refused the token (code {code}); set the same token on both sides"
         )
     if code in _BUSY:
-        return Unavailable(f"the QQ program could not carry out {action} now (code {code})")
+        return Failed(f"the QQ program could not carry out {action} now (code {code})")
     if code in _SCHEMA:
         return Rejected(f"the QQ program refused {action} (code {code})")
     return Rejected(f"QQ refused {action} (code {code}): rights, age of the message, or the group's settings")
+
+
+# --- what a notice says of ourselves ---------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class AboutUs:
+    """What happened to our own account: ``online``, ``offline``, or in a group ``admin``, ``member``, ``gone``."""
+
+    what: str
+    group: str | None = None
+
+
+def about_us(event: Mapping[str, Any], self_id: str | None) -> AboutUs | None:
+    """Return what an event says of our own account, or None."""
+    if event.get("meta_event_type") == "heartbeat":
+        status = event.get("status")
+        online = status.get("online") if isinstance(status, dict) else None
+        return AboutUs("online" if online else "offline") if isinstance(online, bool) else None
+    kind, sub_type = event.get("notice_type"), event.get("sub_type")
+    if kind in ("bot_offline", "bot_online"):
+        return AboutUs("offline" if kind == "bot_offline" else "online")
+    group, own = id_of(event.get("group_id")), self_id or id_of(event.get("self_id"))
+    is_us = own is not None and id_of(event.get("user_id")) == own
+    left = kind == "group_decrease" and (is_us or sub_type in ("kick_me", "disband"))
+    if left or kind == "group_dismiss":
+        return AboutUs("gone", group)
+    if kind == "group_admin" and is_us:
+        return AboutUs("admin" if sub_type == "set" else "member", group)
+    return None

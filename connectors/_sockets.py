@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 
 import aiohttp
 
+from connectors._onebot_wire import TokenRefused
 from monitor.core.errors import Unavailable
 
 _LARGEST = 64 * 1024 * 1024  # NapCat sends frames up to 50 MB; what is too long for us is parked, not fatal
@@ -55,8 +56,9 @@ async def dial(session: aiohttp.ClientSession, url: str, token: str) -> AsyncIte
             timeout=aiohttp.ClientWSTimeout(ws_close=3.0),
         )
     except aiohttp.WSServerHandshakeError as error:
-        why = "refused the token" if error.status in (401, 403) else f"answered HTTP {error.status}"
-        raise Unavailable(f"the QQ program {why}") from None
+        if error.status in (401, 403):
+            raise TokenRefused("the QQ program refused the token; set the same token on both sides") from None
+        raise Unavailable(f"the QQ program answered HTTP {error.status}") from None
     except (aiohttp.ClientError, OSError, TimeoutError):
         raise Unavailable("the QQ program's WebSocket address does not answer") from None
     try:

@@ -472,6 +472,9 @@ class Cases(Protocol):
         """Lease or renew one case; raises Conflict naming the holder when somebody else has it."""
 
     def release(self, case_id: int, login: str) -> None: ...
+    def held(self, login: str, now: datetime) -> int:
+        """Return how many cases this person holds a live lease of (for their own screen only)."""
+
     def counts(self) -> dict[tuple[str, str], int]:
         """Return (kind, state) -> number of cases."""
 

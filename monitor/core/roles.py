@@ -46,10 +46,11 @@ PERMISSIONS: Mapping[str, frozenset[Role]] = {
     "decide.reroute": frozenset({_M, _O}),
     # --- cases
     "cases.move": frozenset({_O, _H, _MEMBER, _SYSTEM}),
+    "cases.sweep": frozenset({_SYSTEM}),
     # --- answering: the member reads what a named person wrote and another named person approved
     "replies.draft": frozenset({_L, _O, _H}),
     "replies.approve": frozenset({_L, _O}),
-    "replies.withdraw": frozenset({_L, _O}),
+    "replies.withdraw": frozenset({_L, _O, _H}),
     "replies.inbox": frozenset({_L, _O}),
     "replies.suggest": frozenset({_L, _O, _H}),
     "claims.save": frozenset({_L, _O}),
@@ -57,11 +58,13 @@ PERMISSIONS: Mapping[str, frozenset[Role]] = {
     # --- members, by receipt or by a one-purpose link; staff cannot rate (C-05)
     "appeals.view": frozenset({_MEMBER}),
     "appeals.submit": frozenset({_MEMBER}),
+    "ratings.view": frozenset({_MEMBER}),
     "ratings.rate": frozenset({_MEMBER}),
     "box.submit": frozenset({_MEMBER}),
     "box.follow": frozenset({_MEMBER}),
     "box.add": frozenset({_MEMBER}),
     "box.reopen": frozenset({_MEMBER}),
+    "box.withdraw": frozenset({_MEMBER}),
     # --- people and parts
     "accounts.add_account": frozenset({_A, _SYSTEM}),
     "accounts.set_roles": frozenset({_A, _SYSTEM}),
@@ -69,8 +72,10 @@ PERMISSIONS: Mapping[str, frozenset[Role]] = {
     "accounts.disable": frozenset({_A, _SYSTEM}),
     "accounts.list_accounts": frozenset({_A, _SYSTEM}),
     "accounts.issue_token": frozenset({_A, _SYSTEM}),
+    "accounts.sign_out_everywhere": STAFF,
     "channels.manage": frozenset({_A, _SYSTEM}),
     "effects.dispatch": frozenset({_SYSTEM}),
+    "effects.resolve": frozenset({_M, _O}),
     # --- what may be seen of a writer
     "posts.pseudonym": frozenset({_M}),
     "identity.reveal": frozenset({_C}),

@@ -74,6 +74,7 @@ def make_id(profile: str, group: int, seq: int, negative: bool) -> int:
     number = int.from_bytes(digest[:4], "big") & 0x7FFFFFFF
     if profile == "lagrange":
         number = ((seq << 16) | (number & 0xFFFF)) & 0x7FFFFFFF
+        return number - 0x80000000 if negative else number
     elif profile in ("strict", "go-cqhttp"):
         number = seq + group % 1000 * 100_000
     return -number if negative or profile == "llonebot" else number
@@ -120,6 +121,10 @@ class Memory:
     def find(self, message_id: int) -> Message | None:
         """Return the message with this id in any group."""
         return next((g.messages[message_id] for g in self.groups.values() if message_id in g.messages), None)
+
+    def keys(self) -> set[str]:
+        """Return the script's names of all messages that are kept."""
+        return {message.key for group in self.groups.values() for message in group.messages.values()}
 
     def by_key(self, key: str) -> Message | None:
         """Return the message that the script calls ``key``."""

@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
 import json
 import signal
 import sys
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
 
 from monitor.testing.fake_qq import FakeQQ
 
 Row = dict[str, Any]
-_TRIES = 5
+_LONGEST = 10.0
+_REPORT = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,8 @@ def read_week(path: Path) -> list[Row]:
 
 async def play(fake: FakeQQ, plan: Plan) -> None:
     """Play what was not played before; a state file remembers across restarts."""
-    left = [row for row in plan.rows if str(row["id"]) not in fake.memory.played]
+    played = fake.memory.played | fake.memory.keys()
+    left = [row for row in plan.rows if str(row["id"]) not in played]
     for row in plan.rows:
         if row["via"] == "qq":
             fake.join(int(row["group"]))
@@ -80,16 +83,19 @@ async def _play_row(fake: FakeQQ, plan: Plan, row: Row) -> None:
 
 
 async def _put_in_box(url: str, row: Row) -> None:
+    """Post one row as the form of the box page does; waits as long as the service is away or busy."""
     form = {"text": row["text"], "contact": row.get("contact") or "", "unit": row.get("unit") or ""}
-    async with aiohttp.ClientSession() as session:
-        for tried in range(_TRIES):
+    where, pause = urlsplit(url), 0.25
+    async with aiohttp.ClientSession(headers={"Origin": f"{where.scheme}://{where.netloc}"}) as session:
+        while True:
             try:
                 async with session.post(url, data=form, allow_redirects=False) as response:
-                    if response.status < 500:
-                        break
-            except (aiohttp.ClientError, OSError):
+                    if response.status < 500 and response.status != 429:
+                        return
+            except (aiohttp.ClientError, OSError, TimeoutError):
                 pass
-            await asyncio.sleep(0.5 * 2**tried)
+            await asyncio.sleep(pause)
+            pause = min(_LONGEST, pause * 2)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -112,6 +118,34 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _state(fake: FakeQQ) -> str:
+    if fake.connected.is_set():
+        return "connected"
+    if fake.refusals:
+        return f"refused with HTTP {max(fake.refusals)}: is the token right?"
+    return "waiting for the service"
+
+
+def tell(fake: FakeQQ, total: int) -> str:
+    """Return how far the play is and what the service asked for, as counts only."""
+    asked = Counter(done.action for done in fake.done)
+    return (
+        f"fake QQ: played {len(fake.memory.played)} of {total}; answers {asked['send_group_msg']}, "
+        f"recalls {asked['delete_msg']}, mutes {asked['set_group_ban']}; {_state(fake)}"
+    )
+
+
+async def _report(fake: FakeQQ, total: int) -> None:
+    """Print the counts when the connection changes, and from time to time when they do."""
+    told, state, at = "", "", 0.0
+    while True:
+        now = tell(fake, total)
+        if _state(fake) != state or (now != told and time.monotonic() - at >= _REPORT):
+            print(now, file=sys.stderr, flush=True)
+            told, state, at = now, _state(fake), time.monotonic()
+        await asyncio.sleep(0.5)
+
+
 async def _run(args: argparse.Namespace) -> None:
     start = datetime.fromisoformat(args.start).timestamp() if args.start else None
     plan = Plan(read_week(args.week), args.speed, args.box, start)
@@ -123,15 +157,19 @@ async def _run(args: argparse.Namespace) -> None:
     await fake.start(args.port)
     fake.connect(args.url)
     playing = asyncio.ensure_future(play(fake, plan))
-    stopped = asyncio.ensure_future(stopping.wait())
-    await asyncio.wait({playing, stopped}, return_when=asyncio.FIRST_COMPLETED)
-    if not args.exit:
-        await stopped
-    playing.cancel()
-    stopped.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await playing
-    await fake.stop()
+    others = [asyncio.ensure_future(_report(fake, len(plan.rows))), asyncio.ensure_future(stopping.wait())]
+    try:
+        await asyncio.wait({playing, *others}, return_when=asyncio.FIRST_COMPLETED)
+        if playing.done():
+            playing.result()  # a fault in the script ends the player, and is seen
+            if not args.exit:
+                await others[1]  # what was played may still be answered or recalled
+    finally:
+        for task in (playing, *others):
+            task.cancel()
+        await asyncio.gather(playing, *others, return_exceptions=True)
+        print(tell(fake, len(plan.rows)), file=sys.stderr, flush=True)
+        await fake.stop()
 
 
 def run(arguments: list[str] | None) -> int:

@@ -37,14 +37,19 @@ Frame = dict[str, Any]
 class Faults:
     """What goes wrong; change it at any time.
 
-    ``drop_after`` and ``silent_after`` count, per action, how often the action is carried out and then the
-    connection drops, or no answer ever comes. ``refuse`` gives an action's retcode; ``failed_zero`` names
-    actions that fail with retcode 0. ``silent`` holds back every frame without closing.
+    The counters say, per action, how often it happens. ``drop_before`` and ``silent_before``: the request is
+    lost with the connection, or alone. ``drop_after`` and ``silent_after``: the action is carried out and its
+    answer is lost with the connection, or alone. ``refuse`` gives an action's retcode without carrying it out,
+    ``refuse_after`` the same after it was carried out; ``failed_zero`` names actions that fail with retcode 0.
+    ``silent`` holds back every frame without closing; ``page`` answers HTTP calls with a page of a proxy.
     """
 
+    drop_before: Counter[str] = field(default_factory=Counter)
+    silent_before: Counter[str] = field(default_factory=Counter)
     drop_after: Counter[str] = field(default_factory=Counter)
     silent_after: Counter[str] = field(default_factory=Counter)
     refuse: dict[str, int] = field(default_factory=dict)
+    refuse_after: dict[str, int] = field(default_factory=dict)
     failed_zero: set[str] = field(default_factory=set)
     delay: float = 0.0
     milliseconds: bool = False
@@ -52,6 +57,7 @@ class Faults:
     negative: bool = False
     silent: bool = False
     out_of_order: bool = False
+    page: bool = False
 
 
 class _Peer:
@@ -107,6 +113,7 @@ class FakeQQ:
         self.memory = Memory(state)
         self.connected = asyncio.Event()
         self.post_statuses: list[int] = []
+        self.refusals: Counter[int] = Counter()
         self._heartbeat = heartbeat
         self._reconnect = reconnect
         self._peers: list[_Peer] = []
@@ -354,6 +361,8 @@ class FakeQQ:
             try:
                 async with self._http().ws_connect(url, headers=headers) as ws:
                     await self._talk(_Peer(ws, role.lower()))
+            except aiohttp.WSServerHandshakeError as error:
+                self.refusals[error.status] += 1
             except (aiohttp.ClientError, OSError, TimeoutError):
                 pass
             await asyncio.sleep(self._reconnect)
@@ -391,17 +400,19 @@ class FakeQQ:
                 {"status": "failed", "retcode": 1400, "data": None, "message": "bad frame", "echo": None}
             )
             return
+        if await self._loses(peer, action, self.faults.silent_before, self.faults.drop_before):
+            return
         answer = await self._answer(str(action), params, over_http=False)
-        if await self._loses(peer, action):
+        if await self._loses(peer, action, self.faults.silent_after, self.faults.drop_after):
             return
         if self.faults.delay:
             await asyncio.sleep(self.faults.delay)
         await self._give(peer, json.dumps(answer | {"echo": call.get("echo")}, ensure_ascii=False))
 
-    async def _loses(self, peer: _Peer, action: str) -> bool:
-        if self.faults.silent or self._spend(self.faults.silent_after, action):
+    async def _loses(self, peer: _Peer, action: str, silent: Counter[str], drop: Counter[str]) -> bool:
+        if self.faults.silent or self._spend(silent, action):
             return True
-        if self._spend(self.faults.drop_after, action):
+        if self._spend(drop, action):
             await peer.ws.close(code=1012)
             return True
         return False
@@ -436,42 +447,43 @@ class FakeQQ:
             params |= await request.json()
         elif request.method == "POST":
             params |= dict(await request.post())
-        action = request.match_info["action"]
+        action, faults = request.match_info["action"], self.faults
+        await self._lose_http(request, faults.silent_before, faults.drop_before)
         answer = await self._answer(action, params, over_http=True)
-        if self.faults.silent or self._spend(self.faults.silent_after, action):
-            await asyncio.sleep(3600)
-        if self._spend(self.faults.drop_after, action) and request.transport is not None:
-            request.transport.close()
+        await self._lose_http(request, faults.silent_after, faults.drop_after)
+        if faults.page:
+            return web.Response(text="<html>please sign in</html>", content_type="text/html")
         unknown = answer["retcode"] == 404 and self.profile != "napcat"
         return web.json_response(answer, status=404 if unknown else 200)
+
+    async def _lose_http(self, request: web.Request, silent: Counter[str], drop: Counter[str]) -> None:
+        action = request.match_info["action"]
+        if self.faults.silent or self._spend(silent, action):
+            await asyncio.sleep(3600)
+        if self._spend(drop, action) and request.transport is not None:
+            request.transport.abort()
+            raise ConnectionResetError
 
     # --- actions -------------------------------------------------------------------------------------
 
     async def _answer(self, action: str, params: Mapping[str, Any], over_http: bool) -> Frame:
         refused = self.faults.refuse.get(action)
         if action in self.faults.failed_zero or refused is not None:
-            return {
-                "status": "failed",
-                "retcode": refused or 0,
-                "data": None,
-                "message": "refused",
-                "wording": "",
-            }
+            return self._refusal(refused or 0, "refused")
         handler = getattr(self, f"_do_{action}", None)
         try:
             if handler is None:
                 raise Refused("unknown", "no such action")
             data = await handler(params)
         except Refused as error:
-            code = actions.code_of(self.profile, error.kind, over_http)
-            return {
-                "status": "failed",
-                "retcode": code,
-                "data": None,
-                "message": str(error),
-                "wording": str(error),
-            }
+            return self._refusal(actions.code_of(self.profile, error.kind, over_http), str(error))
+        if action in self.faults.refuse_after:
+            return self._refusal(self.faults.refuse_after[action], "timeout")
         return {"status": "ok", "retcode": 0, "data": data, "message": "", "wording": ""}
+
+    @staticmethod
+    def _refusal(code: int, words: str) -> Frame:
+        return {"status": "failed", "retcode": code, "data": None, "message": words, "wording": words}
 
     def _group(self, params: Mapping[str, Any]) -> Group:
         found = self.memory.groups.get(actions.number(params, "group_id"))
@@ -492,6 +504,11 @@ class FakeQQ:
         if self.report_self:
             await self.emit(self._event(message, "message_sent"))
         return {"message_id": message.message_id}
+
+    async def _do_send_msg(self, params: Mapping[str, Any]) -> Frame:
+        if params.get("message_type", "group") != "group":
+            raise Refused("failed", "only groups are here")
+        return await self._do_send_group_msg(params)
 
     async def _do_delete_msg(self, params: Mapping[str, Any]) -> None:
         message = self.memory.find(actions.number(params, "message_id"))

@@ -5,11 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 
+from monitor.adapters.clock import SystemClock
+from monitor.adapters.sql import migrations
+from monitor.adapters.sql.uow import open_store
 from monitor.core.model import SYSTEM, RawPost, Role
-from monitor.testing.builders import raw
+from monitor.core.ports import Clock, PostFilter
+from monitor.testing.builders import (
+    FakeKeys,
+    FixedClock,
+    KeywordClassifier,
+    PlainPasswords,
+    PrefixGrouping,
+    all_capabilities,
+    raw,
+)
 from monitor.usecases import accounts, ingest, understand
-from monitor.usecases.deps import Deps
+from monitor.usecases.deps import Deps, Rules
 
 PASSWORD = "a long pass phrase 2026"
 PEOPLE = (
@@ -33,10 +46,29 @@ HOSTILE = (
     "![p](http://evil.example/p.png) <iframe src=http://evil.example/f></iframe>"
     " [链接](javascript:alert(1)) :material/home: $x^2$ <mark>伪造</mark> <a href=http://evil.example/>点</a>"
 )
+PAY = "工资条第 {n} 项看不懂，请财务解释"
 GRIEVANCE = "东区停车难的问题第 {n} 次反映了，请给个说法"
 RUMOUR = "听说下个月绩效要砍掉三成，是真的吗"
 RISK = "真的撑不住了，不想活了"
 CALM = "今天操场的银杏真好看，第 {n} 棵最黄"
+
+
+def open_deps(folder: Path, *, still: bool = False) -> Deps:
+    """Open a real store in ``folder`` with the stand-ins of the builders; ``still`` stops the clock."""
+    url = f"sqlite:///{folder / 'huiyin.db'}"
+    migrations.upgrade(url)
+    clock: Clock = FixedClock() if still else SystemClock()
+    uow = open_store(url, clock.now, b"a key for the screens".ljust(32))
+    return Deps(
+        uow=uow,
+        clock=clock,
+        keys=FakeKeys(),
+        rules=Rules(effect_delay=2.0),
+        classifier=KeywordClassifier(),
+        grouping=PrefixGrouping(),
+        capabilities=all_capabilities,
+        passwords=PlainPasswords(),
+    )
 
 
 def people(deps: Deps) -> None:
@@ -58,6 +90,7 @@ def week(deps: Deps) -> None:
         HOSTILE,
         *(ABUSE.format(n=n) for n in range(2)),
         *(GRIEVANCE.format(n=n) for n in range(6)),
+        *(PAY.format(n=n) for n in range(2)),
         *[RUMOUR] * 8,
         RISK,
         *(CALM.format(n=n) for n in range(30)),
@@ -93,3 +126,6 @@ class World:
     """What the screens need of an application."""
 
     deps: Deps
+
+
+__all__ = ["PASSWORD", "PEOPLE", "PostFilter", "World", "open_deps", "pending", "people", "week"]

@@ -38,7 +38,13 @@ def insert(link: Link, table: Table) -> Insert:
 
 def put_once(link: Link, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
     """Insert rows and leave those that are there as they are."""
-    link.many(insert(link, table).on_conflict_do_nothing(), rows)
+    link.many(_once(link.postgres, table), rows)
+
+
+@lru_cache(maxsize=32)
+def _once(postgres: bool, table: Table) -> Insert:
+    made = postgresql.insert(table) if postgres else sqlite.insert(table)
+    return made.on_conflict_do_nothing()
 
 
 def put(link: Link, table: Table, row: Mapping[str, Any]) -> None:
@@ -51,16 +57,16 @@ def put(link: Link, table: Table, row: Mapping[str, Any]) -> None:
 # --- ids and locks ---------------------------------------------------------------------------------
 
 
-def take_post_ids(link: Link, n: int) -> list[int]:
-    """Return ``n`` fresh post ids, never used before; on SQLite the write lock is held already."""
+def take_ids(link: Link, name: str, n: int) -> list[int]:
+    """Return ``n`` fresh ids of a table, never used before; on SQLite the write lock is held already."""
     if link.postgres:
-        return [row[0] for row in link.all(_PG_IDS.bindparams(n=n))]
-    last = int(link.value(_LITE_LAST) or 0)
+        return [row[0] for row in link.all(_PG_IDS.bindparams(name=name, n=n))]
+    last = int(link.value(_LITE_LAST.bindparams(name=name)) or 0)
     return list(range(last + 1, last + n + 1))
 
 
-_PG_IDS = text("SELECT nextval(pg_get_serial_sequence('post', 'id')) FROM generate_series(1, :n)")
-_LITE_LAST = text("SELECT seq FROM sqlite_sequence WHERE name = 'post'")
+_PG_IDS = text("SELECT nextval(pg_get_serial_sequence(:name, 'id')) FROM generate_series(1, :n)")
+_LITE_LAST = text("SELECT seq FROM sqlite_sequence WHERE name = :name")
 
 
 def alone(link: Link, what: str) -> None:
@@ -187,5 +193,5 @@ __all__ = [
     "put_once",
     "searched",
     "spellings",
-    "take_post_ids",
+    "take_ids",
 ]

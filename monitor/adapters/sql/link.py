@@ -9,12 +9,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from functools import lru_cache
+from operator import itemgetter
+from typing import Any, Protocol, cast
 
-from sqlalchemy import Connection, CursorResult, Executable, Row
+from sqlalchemy import Connection, CursorResult, Dialect, Executable
+from sqlalchemy.engine.interfaces import Compiled
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy.sql.compiler import SQLCompiler
 
-from monitor.adapters.sql.rows import micros
+from monitor.adapters.sql.rows import Record, micros
 from monitor.core.errors import Conflict, StoreError
 
 _BUSY = frozenset({"SQLITE_BUSY", "SQLITE_LOCKED", "55P03"})
@@ -59,6 +63,34 @@ def translated() -> Iterator[None]:
         raise refusal(error) from None
 
 
+class Compilable(Protocol):
+    """A statement that keeps still while it is executed for many rows."""
+
+    def compile(self, *, dialect: Dialect, column_keys: list[str]) -> Compiled:
+        """Return its text for a database."""
+
+
+Ordered = Callable[[Mapping[str, Any]], Sequence[Any]]
+
+
+@lru_cache(maxsize=128)
+def _prepared(
+    statement: Compilable, dialect: Dialect, names: tuple[str, ...]
+) -> tuple[str, Ordered | None, dict[str, Any]]:
+    """Return the text of a statement, the order of its parameters (None when they go by name), and the fixed ones."""
+    compiled = cast(SQLCompiler, statement.compile(dialect=dialect, column_keys=list(names)))
+    fixed = {name: bind.value for name, bind in compiled.binds.items() if name not in names}
+    order = compiled.positiontup
+    return compiled.string, None if order is None else _tuple_of(order), fixed
+
+
+def _tuple_of(names: Sequence[str]) -> Ordered:
+    if len(names) == 1:
+        only = names[0]
+        return lambda row: (row[only],)
+    return itemgetter(*names)
+
+
 @dataclass(frozen=True, slots=True)
 class Link:
     """An open transaction.
@@ -84,23 +116,36 @@ class Link:
 
     def run(
         self, statement: Executable, rows: Sequence[Mapping[str, Any]] | Mapping[str, Any] | None = None
-    ) -> CursorResult[Any]:
+    ) -> CursorResult[*tuple[Any, ...]]:
         """Execute a statement; raises StoreError or Conflict."""
         try:
-            return self.conn.execute(statement, rows)  # type: ignore[return-value]
+            return self.conn.execute(statement, rows)
         except (SQLAlchemyError, UnicodeError, OverflowError) as error:
             raise refusal(error) from None
 
-    def many(self, statement: Executable, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Execute a statement once per row; none is fine."""
-        if rows:
-            self.run(statement, rows)
+    def many(self, statement: Compilable, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Execute a statement once per row; none is fine.
 
-    def first(self, statement: Executable) -> Row[Any] | None:
+        The statement is compiled once for good, and rows go to the driver as they are: keep the statement in a
+        module, do not make it per call.
+        """
+        if not rows:
+            return
+        sql, order, fixed = _prepared(statement, self.conn.dialect, tuple(rows[0]))
+        full: Sequence[Mapping[str, Any]] = [{**fixed, **row} for row in rows] if fixed else rows
+        try:
+            if order:
+                self.conn.exec_driver_sql(sql, [order(row) for row in full])
+            else:
+                self.conn.exec_driver_sql(sql, full)
+        except (SQLAlchemyError, UnicodeError, OverflowError) as error:
+            raise refusal(error) from None
+
+    def first(self, statement: Executable) -> Record | None:
         """Return the first row."""
         return self.run(statement).first()
 
-    def all(self, statement: Executable) -> Sequence[Row[Any]]:
+    def all(self, statement: Executable) -> Sequence[Record]:
         """Return every row."""
         return self.run(statement).all()
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 
 from sqlalchemy import Column, Row, Table
 
@@ -41,6 +41,9 @@ from monitor.core.model import (
 from monitor.core.ports import LedgerEntry, PartStatus, QuarantineItem, SignInSession
 
 T = TypeVar("T")
+Record: TypeAlias = Row[*tuple[Any, ...]]
+"""A row of any columns."""
+
 Codec = tuple[Callable[[Any], Any], Callable[[Any], Any]]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -106,7 +109,7 @@ class Shape(Generic[T]):
         """The columns to select, in the order of the fields."""
         return [self.table.c[name] for name in self.names]
 
-    def load(self, row: Row[Any], **given: Any) -> T:
+    def load(self, row: Record, **given: Any) -> T:
         """Return the value of a row selected with ``columns``."""
         values = dict(zip(self.names, row, strict=False))
         for name, (load, _dump) in self.codecs.items():
@@ -180,7 +183,7 @@ def dump_roles(roles: frozenset[Role]) -> str:
     return str(_ROLES[1](roles))
 
 
-def to_post(row: Row[Any]) -> Post:
+def to_post(row: Record) -> Post:
     """Return a post from a row of ``POST.columns``; the hot path, so without the loop of :class:`Shape`."""
     values = list(row)
     values[6], values[7] = moment(values[6]), moment(values[7])
@@ -205,7 +208,7 @@ def case_id_of(text: str) -> int | None:
     return case_id if reference(case_id) == f"HY-{number}" else None
 
 
-def to_case(row: Row[Any]) -> Case:
+def to_case(row: Record) -> Case:
     """Return a case from a row of ``CASE.columns``."""
     return CASE.load(row, reference=reference(row[0]))
 
@@ -216,27 +219,30 @@ BITS = {label: 1 << place for place, label in enumerate(Label)}
 VALUED = (Label.SENTIMENT, Label.TOPIC, Label.URGENCY)
 
 
+_COLUMN = {label: (label.value, f"{label.value}_score" if label in VALUED else label.value) for label in Label}
+"""Label -> the columns of its value and of its score; for binary labels there is only the score."""
+
+_UNREAD: Mapping[str, Any] = dict.fromkeys(name for names in _COLUMN.values() for name in names)
+
+
 def reading_row(post_id: int, set_id: int, reading: Reading) -> dict[str, Any]:
     """Return the row of a reading: a score per binary label, value and score of the others, flags as bits."""
-    by_label = {signal.label: signal for signal in reading.signals}
-    row: dict[str, Any] = {"post_id": post_id, "set_id": set_id, "current": 1, "tier": reading.tier}
-    row["flags"] = sum(BITS[label] for label, signal in by_label.items() if signal.flag)
-    for label in BINARY_LABELS:
-        row[label.value] = by_label[label].score if label in by_label else None
-    for label in VALUED:
-        signal = by_label.get(label)
-        row[label.value] = None if signal is None else signal.value
-        row[f"{label.value}_score"] = None if signal is None else signal.score
-    reasons = {
-        s.label.value: [[r.start, r.end, r.text, r.why] for r in s.reasons]
-        for s in reading.signals
-        if s.reasons
-    }
+    row: dict[str, Any] = {"post_id": post_id, "set_id": set_id, "current": 1, "tier": reading.tier, **_UNREAD}
+    flags, reasons = 0, {}
+    for signal in reading.signals:
+        value, score = _COLUMN[signal.label]
+        row[value] = signal.value
+        row[score] = signal.score
+        if signal.flag:
+            flags |= BITS[signal.label]
+        if signal.reasons:
+            reasons[value] = [[r.start, r.end, r.text, r.why] for r in signal.reasons]
+    row["flags"] = flags
     row["reasons"] = to_json(reasons) if reasons else None
     return row
 
 
-def to_reading(row: Row[Any]) -> Reading:
+def to_reading(row: Record) -> Reading:
     """Return a reading from a row of ``reading`` joined with ``model_set.models``; signals in the order of Label."""
     values = row._mapping
     reasons: Mapping[str, Sequence[Sequence[Any]]] = (
@@ -245,13 +251,12 @@ def to_reading(row: Row[Any]) -> Reading:
     signals = tuple(
         Signal(
             label,
-            score,
+            values[score],
             bool(values["flags"] & BITS[label]),
-            values[label.value] if label in VALUED else None,
-            tuple(Reason(*reason) for reason in reasons.get(label.value, ())),
+            values[value] if value != score else None,
+            tuple(Reason(*reason) for reason in reasons.get(value, ())),
         )
-        for label in Label
-        for score in [values[f"{label.value}_score" if label in VALUED else label.value]]
-        if score is not None
+        for label, (value, score) in _COLUMN.items()
+        if values[score] is not None
     )
     return Reading(signals, values["tier"], json.loads(values["models"]))

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Table, and_, func, or_, select, tuple_, update
 from sqlalchemy import case as when
 
-from monitor.adapters.sql.dialect import put, put_once
+from monitor.adapters.sql.dialect import put, put_once, take_ids
 from monitor.adapters.sql.link import Link
 from monitor.adapters.sql.rows import (
     CASE,
@@ -24,6 +24,7 @@ from monitor.adapters.sql.rows import (
     micros,
     micros_or_none,
     moment,
+    reference,
     to_case,
 )
 from monitor.adapters.sql.tables import (
@@ -52,6 +53,7 @@ from monitor.core.model import (
 from monitor.core.ports import CaseFilter
 from monitor.core.states import OPEN, WAITING_FOR_STAFF
 
+_OPEN, _GATHER, _NOTE = case.insert(), case_post.insert(), case_event.insert()
 _STALE = "somebody changed this meanwhile; look at it again and repeat"
 
 
@@ -88,39 +90,30 @@ class SqlCases:
 
     def open(self, new: NewCase, now: datetime) -> Case:
         """Open a case over its posts."""
-        posts = list(dict.fromkeys(new.post_ids))
-        row = CASE.dump(
-            Case(
-                id=0,
-                kind=new.kind,
-                state=new.state,
-                rank=new.rank,
-                version=1,
-                opened_at=now,
-                updated_at=now,
-                channel=new.channel,
-                thread=new.thread,
-                unit=new.unit,
-                due_at=new.due_at,
-                topic=new.topic,
-                urgency=new.urgency,
-                policy=new.policy,
-                score=new.score,
-                post_count=len(posts),
-                about_decision=new.about_decision,
-                opened_by=new.opened_by,
-            ),
-            "id",
-        )
-        row |= {"group_id": new.group_id, **_standing(new.state)}
-        case_id = self._link.id_of(case.insert().values(row))
+        return self.open_many([new], now)[0]
+
+    def open_many(self, news: Sequence[NewCase], now: datetime) -> list[Case]:
+        """Open several cases in few statements; the answer is in the order of ``news``."""
+        if not news:
+            return []
+        ids = take_ids(self._link, "cases", len(news))
+        pairs = [(_opened(case_id, new, now), new) for case_id, new in zip(ids, news, strict=True)]
         self._link.many(
-            case_post.insert(),
-            [{"case_id": case_id, "post_id": one, "position": place} for place, one in enumerate(posts)],
+            _OPEN,
+            [CASE.dump(opened) | {"group_id": new.group_id, **_standing(new.state)} for opened, new in pairs],
         )
-        if new.receipt is not None:
-            self.bind_receipt(new.receipt, case_id)
-        return self.get(case_id)
+        self._link.many(
+            _GATHER,
+            [
+                {"case_id": opened.id, "post_id": one, "position": place}
+                for opened, new in pairs
+                for place, one in enumerate(dict.fromkeys(new.post_ids))
+            ],
+        )
+        for opened, new in pairs:
+            if new.receipt is not None:
+                self.bind_receipt(new.receipt, opened.id)
+        return [opened for opened, _new in pairs]
 
     def get(self, case_id: int) -> Case:
         """Return one case; raises NotFound."""
@@ -140,7 +133,8 @@ class SqlCases:
         """Write what a move may change, with ``version = seen_version + 1``; raises Conflict when stale."""
         fixed = ("id", "kind", "opened_at", "opened_by", "post_count", "version")
         row = CASE.dump(case, *fixed) | _standing(case.state) | {"version": seen_version + 1}
-        return _saved(self._link, CASE.table, case.id, row, seen_version) or self.get(case.id)
+        _saved(self._link, CASE.table, case.id, row, seen_version)
+        return self.get(case.id)
 
     def attach(self, case_id: int, post_ids: Sequence[int]) -> None:
         """Add posts; those that are in stay where they are. The version stays: a campaign must not block a decision."""
@@ -175,6 +169,21 @@ class SqlCases:
         """Return the cases that a post stands in, oldest first."""
         mine = select(case_post.c.case_id).where(case_post.c.post_id == post_id)
         return self._cases(select(*CASE.columns).where(case.c.id.in_(mine)).order_by(case.c.id))
+
+    def of_posts(self, post_ids: Sequence[int]) -> dict[int, list[Case]]:
+        """Return post id -> the cases it stands in, for those that stand in one."""
+        if not post_ids:
+            return {}
+        query = (
+            select(case_post.c.post_id, *CASE.columns)
+            .select_from(case_post.join(case, case.c.id == case_post.c.case_id))
+            .where(case_post.c.post_id.in_(list(post_ids)))
+            .order_by(case.c.id)
+        )
+        found: dict[int, list[Case]] = {}
+        for row in self._link.all(query):
+            found.setdefault(row[0], []).append(to_case(row[1:]))
+        return found
 
     def _cases(self, query: Any) -> list[Case]:
         return [to_case(row) for row in self._link.all(query)]
@@ -245,6 +254,11 @@ class SqlCases:
         mine = and_(case.c.id == case_id, case.c.lease_by == login)
         self._link.run(update(case).where(mine).values(lease_by=None, lease_until=None))
 
+    def held(self, login: str, now: datetime) -> int:
+        """Return how many cases this person holds a live lease of."""
+        mine = and_(case.c.lease_by == login, case.c.lease_until > micros(now))
+        return int(self._link.value(select(func.count()).where(mine)) or 0)
+
     def counts(self) -> dict[tuple[str, str], int]:
         """Return (kind, state) -> number of cases."""
         query = select(case.c.kind, case.c.state, func.count()).group_by(case.c.kind, case.c.state)
@@ -289,6 +303,30 @@ class SqlCases:
         return None if found is None else int(found)
 
 
+def _opened(case_id: int, new: NewCase, now: datetime) -> Case:
+    return Case(
+        id=case_id,
+        kind=new.kind,
+        state=new.state,
+        rank=new.rank,
+        version=1,
+        opened_at=now,
+        updated_at=now,
+        channel=new.channel,
+        thread=new.thread,
+        unit=new.unit,
+        due_at=new.due_at,
+        topic=new.topic,
+        urgency=new.urgency,
+        policy=new.policy,
+        score=new.score,
+        post_count=len(set(new.post_ids)),
+        about_decision=new.about_decision,
+        opened_by=new.opened_by,
+        reference=reference(case_id),
+    )
+
+
 def _lock(link: Link, case_id: int) -> None:
     """Hold the case's row, so that numbering inside it is nobody else's meanwhile; raises NotFound."""
     if link.value(select(case.c.id).where(case.c.id == case_id).with_for_update()) is None:
@@ -303,6 +341,13 @@ def _saved(link: Link, table: Table, row_id: int, row: dict[str, Any], seen_vers
     if link.value(select(table.c.id).where(table.c.id == row_id)) is None:
         raise NotFound("this is not stored; it may have been removed")
     raise Conflict(_STALE)
+
+
+def _event_row(event: CaseEvent) -> dict[str, Any]:
+    return EVENT.dump(event, "id") | {
+        "role": str(event.role),
+        "detail": EVENT.codecs["detail"][1](event.detail),
+    }
 
 
 # --- history ---------------------------------------------------------------------------------------
@@ -320,11 +365,26 @@ class SqlEvents:
         _lock(self._link, event.case_id)
         last = self._link.value(select(func.coalesce(func.max(c.seq), 0)).where(c.case_id == event.case_id))
         numbered = replace(event, seq=int(last) + 1)
-        row = EVENT.dump(numbered, "id") | {
-            "role": str(event.role),
-            "detail": EVENT.codecs["detail"][1](event.detail),
-        }
-        return replace(numbered, id=self._link.id_of(case_event.insert().values(row)))
+        return replace(numbered, id=self._link.id_of(case_event.insert().values(_event_row(numbered))))
+
+    def add_many(self, events: Sequence[CaseEvent]) -> None:
+        """Append events of several cases, in order, in few statements."""
+        c = case_event.c
+        ids = sorted({event.case_id for event in events})
+        if not ids:
+            return
+        held = self._link.all(
+            select(case.c.id).where(case.c.id.in_(ids)).order_by(case.c.id).with_for_update()
+        )
+        if len(held) != len(ids):
+            raise NotFound("there is no such case")
+        query = select(c.case_id, func.max(c.seq)).where(c.case_id.in_(ids)).group_by(c.case_id)
+        last = {row[0]: row[1] for row in self._link.all(query)}
+        rows = []
+        for event in events:
+            last[event.case_id] = last.get(event.case_id, 0) + 1
+            rows.append(_event_row(replace(event, seq=last[event.case_id])))
+        self._link.many(_NOTE, rows)
 
     def of(self, case_id: int) -> list[CaseEvent]:
         """Return the history of a case, oldest first."""

@@ -20,6 +20,7 @@ from monitor.core.errors import NotFound
 from monitor.core.model import Effect, EffectState, NewEffect
 from monitor.core.ports import LedgerEntry
 
+_ENTER = ledger.insert()
 _FINAL = (EffectState.SENT.value, EffectState.CANCELLED.value)
 _SETTLED = frozenset({EffectState.SENT, EffectState.NEEDS_HUMAN, EffectState.CANCELLED})
 _NEW, _SENDING = EffectState.NEW.value, EffectState.SENDING.value
@@ -154,16 +155,27 @@ class SqlLedger:
         self, kind: str, ref: str, actor: str, content: Mapping[str, object], now: datetime
     ) -> LedgerEntry:
         """Append an entry after the last one; one transaction at a time does so."""
+        return self.append_many([(kind, ref, actor, content)], now)[0]
+
+    def append_many(
+        self, entries: Sequence[tuple[str, str, str, Mapping[str, object]]], now: datetime
+    ) -> list[LedgerEntry]:
+        """Append several (kind, ref, actor, content), in order, in few statements."""
+        if not entries:
+            return []
         alone(self._link, "ledger")
         last = self.head()
-        seq, prev = (1, GENESIS) if last is None else (last.seq + 1, last.hash)
-        digest = self._keyed("content", canonical(content))
-        who = self._keyed("actor", actor)[:16]
-        entry = LedgerEntry(
-            seq, now, kind, ref, who, digest, prev, link_hash(seq, now, kind, ref, who, digest, prev)
-        )
-        self._link.run(ledger.insert().values(ENTRY.dump(entry)))
-        return entry
+        seq, prev = (0, GENESIS) if last is None else (last.seq, last.hash)
+        made: list[LedgerEntry] = []
+        for kind, ref, actor, content in entries:
+            seq += 1
+            digest = self._keyed("content", canonical(content))
+            who = self._keyed("actor", actor)[:16]
+            linked = link_hash(seq, now, kind, ref, who, digest, prev)
+            made.append(LedgerEntry(seq, now, kind, ref, who, digest, prev, linked))
+            prev = linked
+        self._link.many(_ENTER, [ENTRY.dump(entry) for entry in made])
+        return made
 
     def head(self) -> LedgerEntry | None:
         """Return the last entry."""

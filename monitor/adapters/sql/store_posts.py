@@ -8,9 +8,9 @@ from datetime import datetime
 from itertools import groupby
 from typing import Any
 
-from sqlalchemy import Select, and_, bindparam, delete, exists, func, or_, select, tuple_, update
+from sqlalchemy import BindParameter, Select, and_, bindparam, delete, exists, func, or_, select, tuple_, update
 
-from monitor.adapters.sql.dialect import add_terms, alone, put_once, searched, take_post_ids
+from monitor.adapters.sql.dialect import add_terms, alone, put_once, searched, take_ids
 from monitor.adapters.sql.link import Link
 from monitor.adapters.sql.rows import (
     BITS,
@@ -38,6 +38,23 @@ from monitor.core.ports import Job, Outcome, PostFilter, Stored
 
 _NOTICES = {PostKind.REMOVAL: SourceState.REMOVED, PostKind.RESTORE: SourceState.VISIBLE}
 _MANY = 500
+
+# --- statements that run once per row: kept here, so that each is compiled once -----------------------
+
+_ONE: BindParameter[int] = bindparam("one")
+_INSERT = post.insert()
+_SUPERSEDE = update(post).where(post.c.id == _ONE).values(newest=0)
+_REGROUP = update(post).where(post.c.id == _ONE).values(group_id=bindparam("many"))
+_WAIT = job.insert().values(due_at=0, attempt=0)
+_DONE = delete(job).where(job.c.post_id == _ONE)
+_GIVE_BACK = (
+    update(job)
+    .where(job.c.post_id == _ONE)
+    .values(due_at=bindparam("due"), lease_by=None, error=bindparam("why"))
+)
+_FORGET = delete(reading).where(reading.c.post_id == _ONE, reading.c.set_id == bindparam("other"))
+_OUTDATE = update(reading).where(reading.c.post_id == _ONE).values(current=0)
+_READ = reading.insert()
 
 # --- filters, shared with the trends ---------------------------------------------------------------
 
@@ -159,14 +176,15 @@ class SqlPosts:
             _storable(item)
         done: list[Stored] = []
         for notices, run in groupby(posts, key=lambda item: item.kind in _NOTICES):
-            done += [self._mark(item) for item in run] if notices else self._add_run(list(run))
+            items = list(run)
+            done += [self._mark(item) for item in items] if notices else self._add_run(items)
         return done
 
     def _add_run(self, items: Sequence[NewPost]) -> list[Stored]:
         known = self._known(items)
         fresh = [item for item in items if item.digest not in _digests(known, item)]
         edits = [item for item in items if item.kind is PostKind.EDIT]
-        ids = iter(take_post_ids(self._link, len(fresh) + len(edits)))
+        ids = iter(take_ids(self._link, "post", len(fresh) + len(edits)))
         plan = _Plan([], [], self._announced(fresh))
         placed = [self._place(item, known, ids, plan) for item in items]
         self._write(plan, items, placed)
@@ -241,15 +259,9 @@ class SqlPosts:
         link, rows = self._link, plan.rows
         if not rows:
             return
-        old = bindparam("old")
-        link.run(post.insert(), rows)
-        if plan.superseded:
-            link.run(
-                update(post).where(post.c.id == old).values(newest=0), [{"old": i} for i in plan.superseded]
-            )
-        link.many(
-            job.insert(), [{"post_id": row["id"], "due_at": 0, "attempt": 0} for row in rows if row["newest"]]
-        )
+        link.many(_INSERT, rows)
+        link.many(_SUPERSEDE, [{"one": i} for i in plan.superseded])
+        link.many(_WAIT, [{"post_id": row["id"]} for row in rows if row["newest"]])
         add_terms(link, [(row["id"], row["text"]) for row in rows])
         written = {row["id"] for row in rows}
         fresh = [
@@ -382,8 +394,7 @@ class SqlPosts:
 
     def set_groups(self, groups: Mapping[int, int]) -> None:
         """Write post id -> group id."""
-        change = update(post).where(post.c.id == bindparam("one")).values(group_id=bindparam("many"))
-        self._link.many(change, [{"one": one, "many": many} for one, many in groups.items()])
+        self._link.many(_REGROUP, [{"one": one, "many": many} for one, many in groups.items()])
 
     def recent_texts(self, since: datetime, limit: int) -> list[tuple[int, str]]:
         """Return (group id, text) of recent posts, oldest first."""
@@ -508,7 +519,7 @@ class SqlJobs:
 
     def done(self, ids: Sequence[int]) -> None:
         """Forget jobs whose reading is stored."""
-        self._link.many(delete(job).where(job.c.post_id == bindparam("one")), [{"one": i} for i in ids])
+        self._link.many(_DONE, [{"one": i} for i in ids])
 
     def retry(self, ids: Sequence[int], at: datetime, error: str) -> None:
         """Put jobs back until ``at``."""
@@ -519,9 +530,7 @@ class SqlJobs:
         self._change(ids, None, reason)
 
     def _change(self, ids: Sequence[int], due_at: int | None, error: str) -> None:
-        change = update(job).where(job.c.post_id == bindparam("one"))
-        values = change.values(due_at=due_at, lease_by=None, error=error)
-        self._link.many(values, [{"one": i} for i in ids])
+        self._link.many(_GIVE_BACK, [{"one": i, "due": due_at, "why": error} for i in ids])
 
     def replay(self) -> int:
         """Put all parked jobs back; returns how many."""
@@ -554,33 +563,32 @@ class SqlReadings:
 
     def add(self, rows: Iterable[tuple[int, Reading]]) -> None:
         """Store readings; the last one of a post is its current one."""
-        sets: dict[str, int] = {}
+        sets: dict[tuple[tuple[str, str], ...], int] = {}
         latest: dict[tuple[int, int], dict[str, Any]] = {}
         for post_id, one in rows:
-            models = to_json(dict(sorted(one.models.items())))
-            set_id = sets.get(models) or sets.setdefault(models, self._set_id(models))
+            models = tuple(one.models.items())
+            set_id = sets.get(models) or sets.setdefault(models, self._set_id(one.models))
             latest.pop((post_id, set_id), None)
             latest[post_id, set_id] = reading_row(post_id, set_id, one)
         if not latest:
             return
-        last = {post_id: set_id for post_id, set_id in latest}
+        last = dict(latest.keys())
         for (post_id, set_id), row in latest.items():
             row["current"] = int(last[post_id] == set_id)
         self._replace(list(latest.values()), list(last))
 
     def _replace(self, rows: list[dict[str, Any]], post_ids: Sequence[int]) -> None:
-        link, one, other = self._link, bindparam("one"), bindparam("other")
+        link = self._link
         known = {row[0] for chunk in _chunks(post_ids) for row in link.all(_read_already(chunk))}
         again = [row for row in rows if row["post_id"] in known]
-        same = delete(reading).where(reading.c.post_id == one, reading.c.set_id == other)
-        link.many(same, [{"one": row["post_id"], "other": row["set_id"]} for row in again])
-        older = update(reading).where(reading.c.post_id == one).values(current=0)
-        link.many(older, [{"one": post_id} for post_id in known])
-        link.run(reading.insert(), rows)
+        link.many(_FORGET, [{"one": row["post_id"], "other": row["set_id"]} for row in again])
+        link.many(_OUTDATE, [{"one": post_id} for post_id in known])
+        link.many(_READ, rows)
 
-    def _set_id(self, models: str) -> int:
-        put_once(self._link, model_set, [{"models": models}])
-        return int(self._link.value(select(model_set.c.id).where(model_set.c.models == models)))
+    def _set_id(self, models: Mapping[str, str]) -> int:
+        text = to_json(dict(sorted(models.items())))
+        put_once(self._link, model_set, [{"models": text}])
+        return int(self._link.value(select(model_set.c.id).where(model_set.c.models == text)))
 
     def get(self, post_id: int) -> Reading | None:
         """Return the current reading of a post."""

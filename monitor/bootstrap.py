@@ -1,0 +1,326 @@
+"""The only place that knows concrete classes: it puts store, keys, models and connectors together.
+
+Plug-ins are loaded by entry point, checked for every member of their contract, and stand behind ``adapters.guard``.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import Field, fields, is_dataclass, replace
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from monitor import config as configuration
+from monitor._settings import near
+from monitor.adapters import guard
+from monitor.adapters.clock import SystemClock
+from monitor.adapters.keys import open_keys
+from monitor.adapters.passwords import Argon2Passwords
+from monitor.config import Config, Fault
+from monitor.core.errors import ClassifierError, ConfigError, PluginError, StoreError
+from monitor.core.ports import Capability, ChannelConfig, Classifier, Grouping
+from monitor.usecases.deps import Deps
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from monitor.adapters.guard import GuardedConnector
+    from monitor.core.model import Broken, RawPost
+    from monitor.core.ports import UnitOfWork
+
+CONNECTORS: Final = "huiyin.connectors"
+CLASSIFIERS: Final = "huiyin.classifiers"
+_FAST: Final = "fast"
+_CAPABILITIES_KEPT: Final = 5.0
+T = TypeVar("T")
+
+
+class App:
+    """Everything of one process: configuration, dependencies and connectors, which are built when first asked for.
+
+    Attributes:
+        config: what was configured.
+        deps: what every use case is given.
+        notes: what is wrong and yet does not stop the service, in sentences for the health screen.
+        safe: the configuration has faults; connectors stay off (F-17).
+    """
+
+    def __init__(self, config: Config, deps: Deps, notes: Sequence[str] = (), safe: bool = False) -> None:
+        self.config = config
+        self.notes = tuple(notes)
+        self.safe = safe
+        self.deps = replace(deps, capabilities=self.capabilities)
+        self._connectors: dict[str, GuardedConnector] = {}
+        self._kept: dict[Any, Any] = {}
+        self._declared: tuple[float, Mapping[str, frozenset[Capability]]] = (float("-inf"), {})
+
+    def connector(self, name: str) -> GuardedConnector:
+        """Return the connector of a declared channel; always the same object.
+
+        Raises: ConfigError when it is not declared or its settings are wrong; PluginError.
+        """
+        if name not in self._connectors:
+            channel = self.config.channel(name)
+            self._connectors[name] = build_connector(self.config, channel, self.deps.rules.send_timeout)
+        return self._connectors[name]
+
+    @property
+    def connectors(self) -> Mapping[str, GuardedConnector]:
+        """Return the connectors that were built so far."""
+        return dict(self._connectors)
+
+    def capabilities(self, name: str) -> frozenset[Capability]:
+        """Return what a channel can do: as its connector says, else as the service last wrote down."""
+        if name in self._connectors:
+            return self._connectors[name].capabilities
+        at, declared = self._declared
+        if self.deps.clock.monotonic() - at > _CAPABILITIES_KEPT:
+            declared = self._written_capabilities()
+            self._declared = (self.deps.clock.monotonic(), declared)
+        return declared.get(name, frozenset())
+
+    def _written_capabilities(self) -> Mapping[str, frozenset[Capability]]:
+        known = set(Capability)
+        with self.deps.uow.read() as store:
+            rows = store.channels.status()
+        return {
+            row.name: frozenset(Capability(word) for word in row.capabilities if word in known)
+            for row in rows
+        }
+
+    def once(self, key: Any, make: Callable[[], T]) -> T:
+        """Return what ``make`` made for ``key`` the first time in this process."""
+        if key not in self._kept:
+            self._kept[key] = make()
+        found: T = self._kept[key]
+        return found
+
+    def close(self) -> None:
+        """Close the store; connectors are closed by the loop that runs them."""
+        self.deps.uow.close()
+
+
+# --- plug-ins --------------------------------------------------------------------------------------
+
+
+@cache
+def plugins(group: str) -> Mapping[str, EntryPoint]:
+    """Return name -> entry point of every installed plug-in of a group."""
+    return {point.name: point for point in entry_points(group=group)}
+
+
+def _factory(group: str, name: str) -> Callable[..., object]:
+    point = plugins(group).get(name)
+    if point is None:
+        raise ConfigError(f"no plug-in `{name}` is installed; {near(name, plugins(group))}")
+    loaded: Callable[..., object] = guard.made(name, point.load)
+    return loaded
+
+
+def build_connector(config: Config, channel: ChannelConfig, seconds: float) -> GuardedConnector:
+    """Return the connector of a channel behind the fence.
+
+    Raises: ConfigError naming file, key and mend; PluginError naming the plug-in.
+    """
+    try:
+        made = guard.made(channel.type, _factory(CONNECTORS, channel.type), channel)
+        return guard.GuardedConnector(made, channel.type, seconds)
+    except ConfigError as error:
+        raise ConfigError(str(channel_fault(config, channel, str(error)))) from None
+
+
+def channel_fault(config: Config, channel: ChannelConfig, message: str) -> Fault:
+    """Return a connector's complaint about its settings with the file and line of the key that it names."""
+    said = message.removeprefix(f"channel `{channel.name}`: ")
+    named = said.split("`")[1::2]
+    key = next((word for word in named if word in channel.settings), "")
+    if not key and channel.type not in plugins(CONNECTORS):
+        key = "type"
+    return config.fault(tuple(filter(None, ("channels", channel.name, key))), said)
+
+
+def channel_faults(config: Config, name: str) -> list[Fault]:
+    """Return every fault in the settings of a declared channel, by leaving out one faulty key after the other."""
+    try:
+        channel = config.channel(name)
+    except ConfigError as error:
+        return [Fault("", None, "", str(error))]
+    found: list[Fault] = []
+    for _round in range(len(channel.settings) + 1):
+        try:
+            guard.made(channel.type, _factory(CONNECTORS, channel.type), channel)
+            return found
+        except ConfigError as error:
+            fault = channel_fault(config, channel, str(error))
+            key = fault.key.rpartition(".")[2]
+            found.append(fault)
+        except PluginError as error:
+            return [*found, config.fault(("channels", name), str(error))]
+        if key not in channel.settings:
+            return found
+        channel = replace(channel, settings={k: v for k, v in channel.settings.items() if k != key})
+    return found
+
+
+def faults(path: Path | None, data: Path) -> tuple[Config, list[Fault]]:
+    """Read the configuration and try every connector's settings; return all that is wrong."""
+    config, found = configuration.read(path, data)
+    return config, [*found, *(fault for name in config.channels for fault in channel_faults(config, name))]
+
+
+def settings_of(kind: str) -> list[Field[Any]]:
+    """Return the settings of a kind of channel, as its module declares them in a dataclass ``Settings``.
+
+    Raises: ConfigError when no such plug-in is installed.
+    """
+    module = sys.modules[_factory(CONNECTORS, kind).__module__]
+    declared = getattr(module, "Settings", None)
+    return list(fields(declared)) if is_dataclass(declared) else []
+
+
+def import_reader(path: Path, form: str, channel: str) -> Iterator[RawPost | Broken]:
+    """Return the items of a file as the connector of files reads them; raises Malformed or Unavailable."""
+    from connectors import file
+
+    return file.read(path, form, channel)
+
+
+def load_classifier(data: Path) -> Classifier:
+    """Load the model that serves in this data directory; raises ClassifierError or PluginError with the mend."""
+    from classifiers import _artifact
+
+    loaded = guard.made(_FAST, _factory(CLASSIFIERS, _FAST), _artifact.active_folder(data / "models"))
+    return guard.GuardedClassifier(loaded, _FAST)
+
+
+def model_facts(data: Path) -> str:
+    """Return name, version and hash of the model that serves; raises ClassifierError or PluginError with the mend."""
+    from classifiers import _artifact
+
+    model = load_classifier(data)
+    manifest = _artifact.read(_artifact.active_folder(data / "models")).facts
+    return f"{model.name} {model.version}, sha256 {str(manifest.get('weights_sha256', ''))[:16]}…"
+
+
+def new_grouping() -> Grouping:
+    """Return an empty window of near-duplicate grouping."""
+    from classifiers.groups import Grouper
+
+    return Grouper()
+
+
+# --- putting it together ---------------------------------------------------------------------------
+
+
+def build(
+    config: Config,
+    *,
+    models: bool = True,
+    upgrade: bool = False,
+    notes: Sequence[str] = (),
+    safe: bool = False,
+) -> App:
+    """Open store and keys and load the models; make the data directory and the database when there is none.
+
+    Args:
+        config: what was configured.
+        models: load classifier and grouping; commands that do not classify leave them out.
+        upgrade: bring an older database to the newest revision instead of refusing it.
+        notes: what is known to be wrong already.
+        safe: connectors stay off.
+
+    Raises: ConfigError, StoreError with the mend.
+    """
+    config.data.mkdir(parents=True, exist_ok=True, mode=0o700)
+    keys, clock = open_keys(config.data / "keys"), SystemClock()
+    uow = _opened(config, clock.now, keys.ledger_key, upgrade)
+    deps = Deps(uow=uow, clock=clock, keys=keys, rules=config.rules, passwords=Argon2Passwords())
+    if models:
+        classifier, trouble = _understanding(config.data)
+        deps = replace(deps, classifier=classifier, grouping=new_grouping())
+        notes = [*notes, *trouble]
+    return App(config, deps, notes, safe)
+
+
+def _opened(config: Config, now: Callable[[], datetime], key: bytes, upgrade: bool) -> UnitOfWork:
+    """Open the store; a database that does not exist yet is made, an older one only with ``upgrade``."""
+    from monitor.adapters.sql.uow import open_store
+
+    url = config.store_url
+    file = Path(url.removeprefix("sqlite:///").split("?")[0])
+    if url.startswith("sqlite:///") and not (file.exists() and file.stat().st_size):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        prepare_database(config)
+    try:
+        return open_store(url, now, key)
+    except StoreError:
+        if not upgrade:
+            raise
+    prepare_database(config)
+    return open_store(url, now, key)
+
+
+def _understanding(data: Path) -> tuple[Classifier | None, list[str]]:
+    """Return the classifier, or None with a sentence for the banner: posts then go on without a reading (F-16)."""
+    try:
+        return load_classifier(data), []
+    except (ClassifierError, PluginError, ConfigError) as error:
+        return None, [str(error)]
+
+
+def prepare_database(config: Config) -> None:
+    """Bring the database to the newest revision; raises ConfigError, StoreError."""
+    from monitor.adapters.sql import migrations
+
+    migrations.upgrade(config.store_url)
+
+
+def database_status(config: Config) -> tuple[str | None, str | None]:
+    """Return the revision of the database (None when there is none) and the newest one."""
+    from monitor.adapters.sql import migrations
+
+    return migrations.status(config.store_url)
+
+
+def from_environment(*, models: bool = True, upgrade: bool = False) -> App:
+    """Build the application of the data directory and file that the environment names.
+
+    With ``HUIYIN_CAREFUL=1``, as the supervisor sets it, a faulty configuration does not stop a part: it goes on in
+    safe mode with the connectors off, unless it is the store that is misconfigured.
+
+    Args:
+        models, upgrade: see :func:`build`.
+
+    Raises: ConfigError with every fault; StoreError.
+    """
+    careful = os.environ.get("HUIYIN_CAREFUL") == "1"
+    data = Path(os.environ.get("HUIYIN_DATA") or "huiyin-data")
+    named = os.environ.get("HUIYIN_CONFIG")
+    config, found = configuration.read(Path(named) if named else None, data)
+    store = [fault for fault in found if not fault.key or fault.key.startswith(("store", "HUIYIN_STORE"))]
+    if found and (store or not careful):
+        raise ConfigError("\n".join(map(str, found)))
+    notes = [str(fault) for fault in found]
+    return build(config, models=models, upgrade=upgrade, notes=notes, safe=bool(found))
+
+
+__all__ = [
+    "App",
+    "build",
+    "build_connector",
+    "channel_faults",
+    "database_status",
+    "faults",
+    "from_environment",
+    "import_reader",
+    "load_classifier",
+    "model_facts",
+    "new_grouping",
+    "plugins",
+    "prepare_database",
+    "settings_of",
+]

@@ -1,0 +1,523 @@
+"""The configuration: ``huiyin.toml``, read once into frozen dataclasses; secrets only by reference.
+
+Every setting is declared here with its sentence; nothing else reads the environment. A setting can also come from
+the environment variable ``HUIYIN_<TABLE>_<KEY>``, e.g. ``HUIYIN_SERVICE_PORT``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, Final
+
+from monitor._settings import Spec, Unfit, line_of, lines_of, near, parsed, setting, specs_of, taken
+from monitor.core.errors import ConfigError
+from monitor.core.ports import ChannelConfig
+from monitor.usecases.deps import Rules
+
+FILE: Final = "huiyin.toml"
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}")
+_SECRET: Final = re.compile(r"token|secret|password|passwd|api_key|private_key", re.IGNORECASE)
+_URL_PASSWORD: Final = re.compile(r"(://[^/@:]*):[^/@]*@")
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """A reference to a secret that is kept outside the file: in an environment variable or a file of its own."""
+
+    where: str
+    name: str
+
+    def resolve(self, base: Path) -> str:
+        """Return the secret; relative files are looked for beside the configuration.
+
+        Raises: ConfigError with the mend.
+        """
+        if self.where == "env":
+            found = os.environ.get(self.name, "")
+            mend = f"set the environment variable {self.name} before the start"
+        else:
+            found, mend = _read_secret(base / self.name), f"write it into {base / self.name} (mode 0600)"
+        if not found:
+            raise ConfigError(f"the secret is missing: {mend}")
+        return found
+
+    def __str__(self) -> str:
+        return f'{{ {self.where} = "{self.name}" }}'
+
+
+def _read_secret(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError):
+        return ""
+
+
+# --- the settings ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """Who we are."""
+
+    union_name: str = setting("How the union signs its answers and names itself on public pages.", "校工会")
+    base_url: str = setting(
+        "Where members reach the public pages; empty means the address of the service.", ""
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class StoreSettings:
+    """Where posts and cases are kept."""
+
+    url: str = setting(
+        "Address of the database, sqlite:///PATH or postgresql+psycopg://HOST/NAME; empty means huiyin.db in the data"
+        " directory; one that holds a password is given by reference.",
+        "",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceSettings:
+    """The web service: public pages, pushes, programs."""
+
+    host: str = setting(
+        "Address on which the service listens; put a proxy with TLS before any other.", "127.0.0.1"
+    )
+    port: int = setting("Port of the service.", 8780, least=1, most=65535)
+
+
+@dataclass(frozen=True, slots=True)
+class UiSettings:
+    """The screens of the staff."""
+
+    host: str = setting("Address on which the screens listen.", "127.0.0.1")
+    port: int = setting("Port of the screens.", 8501, least=1, most=65535)
+    base_path: str = setting("Path under which a proxy serves the screens, e.g. /review.", "")
+    allowed_hosts: tuple[str, ...] = setting("Names that people type in to reach the screens.", ())
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSettings:
+    """Understanding of posts."""
+
+    batch: int = setting("Most posts that are understood at once.", 256, unit="posts", least=1, most=1000)
+    procs: int = setting(
+        "Processes that classify; grouping stays in one.", 1, unit="processes", least=1, most=64
+    )
+
+
+RULES: Final[Mapping[str, Spec]] = {
+    "effect_delay": Spec(float, 20.0, "Wait before anything leaves the house, so that undo is real.", "seconds", 0, 3600),
+    "undo_seconds": Spec(float, 600.0, "How long the person who decided may undo.", "seconds", 0, 86400),
+    "lease_seconds": Spec(float, 300.0, "How long a case stays with the person who took it.", "seconds", 30, 86400),
+    "job_lease_seconds": Spec(
+        float, 60.0, "How long a worker may keep a post before another takes it.", "seconds", 5, 3600
+    ),
+    "send_timeout": Spec(
+        float, 15.0, "Longest wait for a send; an unknown outcome is read back after twice this.", "seconds", 1, 300
+    ),
+    "human_after": Spec(
+        float, 600.0, "How long an outcome may stay unknown before a person looks.", "seconds", 30, 600,
+        "an unknown outcome reaches a person within ten minutes",
+    ),
+    "appeal_days": Spec(
+        int, 184, "How long a decision can be appealed.", "days", 184, 3660, "an appeal is open for six months"
+    ),
+    "rating_days": Spec(int, 15, "How long an answer can be rated.", "days", 1, 366),
+    "public_floor": Spec(
+        int, 10, "Distinct authors or cases below which a public figure is withheld.", "authors", 10, 10_000,
+        "smaller groups would expose people",
+    ),
+    "inside_floor": Spec(
+        int, 5, "Distinct authors below which a figure on a staff screen is withheld.", "authors", 5, 10_000,
+        "smaller groups would expose people",
+    ),
+    "two_person_reply": Spec(bool, True, "The person who approves an answer is not the one who wrote it."),
+    "group_window_days": Spec(int, 14, "How far back near duplicates are looked for.", "days", 1, 366),
+}  # fmt: skip
+"""Figures of the house (see :class:`monitor.usecases.deps.Rules`), with the bounds that rights and law set."""
+
+CHANNEL: Final[Mapping[str, Spec]] = {
+    "type": Spec(
+        str, "", "Kind of channel: the name of a connector, e.g. onebot, file, webhook, box, replay."
+    ),
+    "unit": Spec(str, "", "Unit that owns the channel, for routing and for figures by unit."),
+    "paused": Spec(bool, False, "Do not listen and do not send until this is taken away."),
+}
+"""Settings that every channel has; the others belong to its connector."""
+
+SECTIONS: Final[Mapping[str, Mapping[str, Spec]]] = {
+    "": specs_of(House),
+    "store": specs_of(StoreSettings),
+    "service": specs_of(ServiceSettings),
+    "ui": specs_of(UiSettings),
+    "worker": specs_of(WorkerSettings),
+    "rules": RULES,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """One declared channel; ``settings`` may hold :class:`Secret` values."""
+
+    name: str
+    type: str
+    settings: Mapping[str, Any]
+    unit: str | None = None
+    paused: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing that is wrong: where, which key, and what to do."""
+
+    file: str
+    line: int | None
+    key: str
+    message: str
+
+    def __str__(self) -> str:
+        place = self.file if self.line is None else f"{self.file}:{self.line}"
+        return f"{place}: {self.key}: {self.message}" if self.key else f"{place}: {self.message}"
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Everything that was configured; ``file`` is None when there is no file."""
+
+    data: Path
+    file: Path | None
+    house: House
+    store: StoreSettings
+    service: ServiceSettings
+    ui: UiSettings
+    worker: WorkerSettings
+    rules: Rules
+    channels: Mapping[str, Channel] = field(default_factory=dict)
+    store_secret: Secret | None = None
+    demo: bool = False
+    lines: Mapping[tuple[str, ...], int] = field(default_factory=dict)
+
+    @property
+    def folder(self) -> Path:
+        """Return the folder that relative secret files are looked for in."""
+        return self.data if self.file is None else self.file.parent
+
+    @property
+    def store_url(self) -> str:
+        """Return the address of the database; raises ConfigError when its secret is missing."""
+        if self.store_secret is not None:
+            try:
+                return self.store_secret.resolve(self.folder)
+            except ConfigError as error:
+                raise ConfigError(str(self.fault(("store", "url"), str(error)))) from None
+        return self.store.url or f"sqlite:///{self.data / 'huiyin.db'}"
+
+    def fault(self, path: tuple[str, ...], message: str) -> Fault:
+        """Return a fault of the file at ``path``."""
+        name = "the environment" if self.file is None else str(self.file)
+        return Fault(name, line_of(self.lines, path), ".".join(path), message)
+
+    def channel(self, name: str) -> ChannelConfig:
+        """Return a declared channel with its secrets resolved.
+
+        Raises: ConfigError when it is not declared or a secret is missing.
+        """
+        found = self.channels.get(name)
+        if found is None:
+            known = near(name, self.channels) if self.channels else f"`huiyin channel add {name}` declares it"
+            raise ConfigError(f"no channel `{name}` is declared; {known}")
+        settings = {key: self._resolved((name, key), value) for key, value in found.settings.items()}
+        return ChannelConfig(found.name, found.type, settings, found.unit, found.paused)
+
+    def _resolved(self, where: tuple[str, str], value: Any) -> Any:
+        if isinstance(value, Secret):
+            try:
+                return value.resolve(self.folder)
+            except ConfigError as error:
+                raise ConfigError(str(self.fault(("channels", *where), str(error)))) from None
+        if isinstance(value, dict):
+            return {key: self._resolved(where, each) for key, each in value.items()}
+        return [self._resolved(where, each) for each in value] if isinstance(value, list) else value
+
+
+# --- reading ---------------------------------------------------------------------------------------
+
+
+class _Reader:
+    """Collects every fault of one file; what is faulty keeps its default."""
+
+    def __init__(self, file: Path | None, text: str) -> None:
+        self.file = "" if file is None else str(file)
+        self.lines = lines_of(text)
+        self.faults: list[Fault] = []
+
+    def note(self, path: tuple[str, ...], message: str) -> None:
+        self.faults.append(Fault(self.file, line_of(self.lines, path), ".".join(path), message))
+
+    def section(self, name: str, table: Mapping[str, Any], known: Mapping[str, Spec]) -> dict[str, Any]:
+        prefix = tuple(part for part in name.split(".") if part)
+        values: dict[str, Any] = {}
+        for key, value in table.items():
+            if key not in known:
+                self.note((*prefix, key), f"unknown key; {near(key, known)}")
+                continue
+            try:
+                values[key] = taken(known[key], value)
+            except Unfit as error:
+                self.note((*prefix, key), str(error))
+        return values
+
+    def table(self, whole: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+        found = whole.get(name, {})
+        if isinstance(found, dict):
+            return found
+        self.note((name,), f"a table is expected: write [{name}] and its keys below it")
+        return {}
+
+    def environment(
+        self, environ: Mapping[str, str], name: str, known: Mapping[str, Spec]
+    ) -> Iterator[tuple[str, Any]]:
+        for key, spec in known.items():
+            variable = "_".join(["HUIYIN", *filter(None, [name]), key]).upper()
+            if variable in environ:
+                try:
+                    yield key, taken(spec, parsed(spec, environ[variable]))
+                except Unfit as error:
+                    self.faults.append(Fault("environment", None, variable, str(error)))
+
+    def channels(self, table: Mapping[str, Any]) -> dict[str, Channel]:
+        found = {}
+        for name, body in table.items():
+            path = ("channels", name)
+            if not is_channel_name(name):
+                self.note(path, "a channel's name has 1 to 40 letters a-z, digits, hyphens and underscores")
+            elif not isinstance(body, dict):
+                self.note(path, f"a table is expected: write [channels.{name}] and its keys below it")
+            elif (channel := self._channel(name, body)) is not None:
+                found[name] = channel
+        return found
+
+    def _channel(self, name: str, body: Mapping[str, Any]) -> Channel | None:
+        path = f"channels.{name}"
+        before = len(self.faults)
+        common = self.section(path, {key: body[key] for key in body if key in CHANNEL}, CHANNEL)
+        own = {key: self._value((*path.split("."), key), body[key]) for key in body if key not in CHANNEL}
+        if "type" not in body:
+            self.note(
+                (*path.split("."), "type"), 'the key is missing: it names the connector, e.g. type = "onebot"'
+            )
+        if len(self.faults) > before:
+            return None
+        return Channel(name, common["type"], own, common.get("unit") or None, common.get("paused", False))
+
+    def _value(self, path: tuple[str, ...], value: Any) -> Any:
+        if _is_reference(value):
+            ((where, name),) = value.items()
+            return Secret(where, name)
+        if isinstance(value, dict):
+            return {key: self._value((*path, key), each) for key, each in value.items()}
+        if isinstance(value, list):
+            return [self._value(path, each) for each in value]
+        if isinstance(value, str) and value and is_secret(path[-1]):
+            self.note(
+                path,
+                f'a secret does not stand in this file: write {path[-1]} = {{ file = "..." }} or {{ env = "..." }}',
+            )
+        return value
+
+
+def _is_reference(value: Any) -> bool:
+    return (
+        isinstance(value, dict)
+        and len(value) == 1
+        and next(iter(value)) in ("env", "file")
+        and all(isinstance(each, str) and each for each in value.values())
+    )
+
+
+def is_channel_name(name: str) -> bool:
+    """Say whether a channel may be called so: the name stands in addresses and files."""
+    return _NAME.fullmatch(name) is not None
+
+
+def is_secret(key: str) -> bool:
+    """Say whether the setting of this name holds a secret."""
+    return _SECRET.search(key) is not None
+
+
+def _parse(reader: _Reader, text: str) -> Mapping[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        line = re.search(r"line (\d+)", str(error))
+        what = str(error).split(" (at ")[0]
+        reader.faults.append(
+            Fault(reader.file, int(line[1]) if line else None, "", f"this is not TOML: {what}")
+        )
+        return {}
+
+
+def _text(path: Path | None, faults: list[Fault]) -> str:
+    if path is None:
+        return ""
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        faults.append(
+            Fault(str(path), None, "", f"the file cannot be read ({error.strerror}); check path and rights")
+        )
+    except UnicodeDecodeError:
+        faults.append(Fault(str(path), None, "", "the file is not UTF-8; save it as UTF-8"))
+    return ""
+
+
+def _store_reference(reader: _Reader, whole: Mapping[str, Any]) -> tuple[dict[str, Any], Secret | None]:
+    table = dict(reader.table(whole, "store"))
+    url = table.get("url")
+    if _is_reference(url):
+        ((where, name),) = table.pop("url").items()
+        return table, Secret(where, name)
+    if isinstance(url, str) and _URL_PASSWORD.search(url):
+        reader.note(("store", "url"), 'it holds a password: write url = { file = "..." } or { env = "..." }')
+        del table["url"]
+    return table, None
+
+
+def read(
+    path: Path | None, data: Path, environ: Mapping[str, str] | None = None
+) -> tuple[Config, tuple[Fault, ...]]:
+    """Read the configuration; what is faulty keeps its default and is named.
+
+    Args:
+        path: the file; None means ``huiyin.toml`` in the data directory, if there is one.
+        data: the data directory.
+        environ: the environment; the process's own when missing.
+    """
+    environ = os.environ if environ is None else environ
+    data = data.absolute()
+    file = path.absolute() if path is not None else data / FILE
+    given = file if path is not None or file.is_file() else None
+    unreadable: list[Fault] = []
+    text = _text(given, unreadable)
+    reader = _Reader(given, text)
+    reader.faults += unreadable
+    whole = _parse(reader, text)
+    top = {key: value for key, value in whole.items() if key not in SECTIONS and key != "channels"}
+    known = {*SECTIONS[""], *SECTIONS, "channels"} - {""}
+    for key in [key for key in top if key not in known]:
+        reader.note((key,), f"unknown key; {near(key, known)}")
+        del top[key]
+    store, secret = _store_reference(reader, whole)
+    tables = {name: store if name == "store" else reader.table(whole, name) for name in SECTIONS if name} | {
+        "": top
+    }
+    values = {name: reader.section(name, tables[name], known) for name, known in SECTIONS.items()}
+    for name, specs in SECTIONS.items():
+        values[name].update(reader.environment(environ, name, specs))
+    config = Config(
+        data=data,
+        file=given,
+        house=House(**values[""]),
+        store=StoreSettings(**values["store"]),
+        service=ServiceSettings(**values["service"]),
+        ui=UiSettings(**values["ui"]),
+        worker=WorkerSettings(**values["worker"]),
+        rules=Rules(**values["rules"]),
+        channels=reader.channels(reader.table(whole, "channels")),
+        store_secret=None if values["store"].get("url") else secret,
+        lines=reader.lines,
+    )
+    return _completed(config, environ), tuple(reader.faults)
+
+
+def _completed(config: Config, environ: Mapping[str, str]) -> Config:
+    host = config.service.host
+    here = "127.0.0.1" if host in ("0.0.0.0", "::", "") else host  # noqa: S104
+    base = (
+        config.house.base_url.rstrip("/")
+        or f"http://{f'[{here}]' if ':' in here else here}:{config.service.port}"
+    )
+    rules = replace(config.rules, base_url=base, union_name=config.house.union_name)
+    config = replace(config, rules=rules)
+    return with_demo(config) if environ.get("HUIYIN_DEMO") == "1" else config
+
+
+def load(path: Path | None, data: Path, environ: Mapping[str, str] | None = None) -> Config:
+    """Return the configuration.
+
+    Raises: ConfigError with every fault: file, line, key and what to do.
+    """
+    config, faults = read(path, data, environ)
+    if faults:
+        raise ConfigError("\n".join(map(str, faults)))
+    return config
+
+
+DEMO_GROUPS: Final = (700_001, 700_002)
+DEMO_QQ: Final = "qq-demo"
+DEMO_BOX: Final = "box"
+
+
+def with_demo(config: Config) -> Config:
+    """Return ``config`` with the channels of the demo week; a channel of the same name in the file stays."""
+    token = Secret("file", str(config.data / "demo" / "token"))
+    demo = {
+        DEMO_QQ: Channel(DEMO_QQ, "onebot", {"groups": list(DEMO_GROUPS), "token": token}),
+        DEMO_BOX: Channel(DEMO_BOX, "box", {}),
+    }
+    return replace(config, demo=True, channels={**demo, **config.channels})
+
+
+# --- showing ---------------------------------------------------------------------------------------
+
+
+def toml(value: Any) -> str:
+    """Return a value as TOML."""
+    if isinstance(value, Secret):
+        return str(value)
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(toml, value))}]"
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{json.dumps(name)} = {toml(each)}" for name, each in value.items()) + " }"
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def hidden(value: Any, key: str = "") -> Any:
+    """Return a value as it may be shown: passwords in addresses and plain secrets masked."""
+    if isinstance(value, str):
+        return "***" if value and is_secret(key) else _URL_PASSWORD.sub(r"\1:***@", value)
+    if isinstance(value, list | tuple):
+        return [hidden(each, key) for each in value]
+    return {name: hidden(each, name) for name, each in value.items()} if isinstance(value, dict) else value
+
+
+def shown(config: Config) -> str:
+    """Return the whole configuration in force as TOML, with every secret hidden."""
+    parts: dict[str, Any] = {"": config.house, "store": config.store, "service": config.service}
+    parts |= {"ui": config.ui, "worker": config.worker, "rules": config.rules}
+    lines: list[str] = []
+    for name, part in parts.items():
+        lines += ["", f"[{name}]"] if name else []
+        known = SECTIONS[name]
+        lines += [
+            f"{one.name} = {toml(hidden(getattr(part, one.name)))}"
+            for one in fields(part)
+            if one.name in known
+        ]
+        if name == "store" and config.store_secret is not None:
+            lines[-1] = f"url = {config.store_secret}"
+    for channel in config.channels.values():
+        lines += ["", f"[channels.{channel.name}]", f'type = "{channel.type}"']
+        lines += [f"unit = {toml(channel.unit)}"] if channel.unit else []
+        lines += ["paused = true"] if channel.paused else []
+        lines += [f"{key} = {toml(hidden(value, key))}" for key, value in channel.settings.items()]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,111 @@
+"""Figures for a monitoring system: counts and times, never words, names or addresses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from aiohttp import web
+from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.registry import Collector
+
+from monitor.core.ports import UnitOfWork
+from monitor.usecases.ingest import ItemResult
+
+CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
+_SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1.0, 2.5, 5.0, 15.0)
+_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+
+class _Stored(Collector):
+    """Reads what stands in the store at the moment of the scrape."""
+
+    def __init__(self, uow: UnitOfWork) -> None:
+        self._uow = uow
+
+    def describe(self) -> Iterable[Metric]:
+        """Name no metrics at registration, so that the store is not asked then."""
+        return ()
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield one gauge per thing that waits; raises StoreError."""
+        with self._uow.read() as store:
+            posts, jobs, outbox = store.posts.count(), store.jobs.counts(), store.outbox.counts()
+            cases, channels, parked = store.cases.counts(), store.channels.status(), store.quarantine.counts()
+            parts = store.operations.parts()
+        yield GaugeMetricFamily("huiyin_posts", "Posts in the store.", value=posts)
+        yield _gauge("huiyin_jobs", "Posts on their way to a reading.", ("state",), jobs.items())
+        yield _gauge("huiyin_outbox", "Effects by state.", ("state",), outbox.items())
+        yield _gauge("huiyin_cases", "Cases by kind and state.", ("kind", "state"), cases.items())
+        yield _gauge(
+            "huiyin_quarantine", "Items that could not be read.", ("channel", "reason"), parked.items()
+        )
+        yield _gauge(
+            "huiyin_channel_received",
+            "Posts stored from the channel since it was declared.",
+            ("channel",),
+            ((row.name, row.received) for row in channels),
+        )
+        yield _gauge(
+            "huiyin_channel_up",
+            "Whether the channel answers (paused counts as up).",
+            ("channel",),
+            ((row.name, int(row.state != "failing")) for row in channels),
+        )
+        yield _gauge(
+            "huiyin_part_beat_seconds",
+            "When a part of the service last gave a sign of life (Unix time).",
+            ("part",),
+            ((row.name, row.beat_at.timestamp()) for row in parts),
+        )
+
+
+def _gauge(
+    name: str, said: str, labels: tuple[str, ...], rows: Iterable[tuple[str | tuple[str, str], float]]
+) -> GaugeMetricFamily:
+    family = GaugeMetricFamily(name, said, labels=labels)
+    for key, value in rows:
+        family.add_metric([key] if isinstance(key, str) else list(key), value)
+    return family
+
+
+class Metrics:
+    """The figures of one running service, in a registry of their own."""
+
+    def __init__(self, uow: UnitOfWork) -> None:
+        self.registry = CollectorRegistry()
+        self.registry.register(_Stored(uow))
+        self._pushed = Counter(
+            "huiyin_pushed_items",
+            "Items pushed to a path of a channel.",
+            ("outcome",),
+            registry=self.registry,
+        )
+        self._seconds = Histogram(
+            "huiyin_http_seconds",
+            "Time to an answer.",
+            ("method", "route", "status"),
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+
+    def pushed(self, results: Iterable[ItemResult]) -> None:
+        """Count what became of pushed items."""
+        for result in results:
+            self._pushed.labels(result.outcome.value).inc()
+
+    def took(self, method: str, route: str, status: int, seconds: float) -> None:
+        """Note an answer; ``route`` is a template, never a path."""
+        method = method if method in _METHODS else "other"
+        self._seconds.labels(method, route, f"{status // 100}xx").observe(seconds)
+
+    def text(self) -> bytes:
+        """Return everything in the text format of Prometheus; raises StoreError."""
+        return generate_latest(self.registry)
+
+
+METRICS: Final = web.AppKey("metrics", Metrics)
+
+__all__ = ["CONTENT_TYPE", "METRICS", "Metrics"]

@@ -1,0 +1,180 @@
+"""A served world for the tests of the web service: a real server on a port over a real SQLite store."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import aiohttp
+from aiohttp import web
+
+from monitor import config as configuration
+from monitor.adapters.sql import migrations
+from monitor.adapters.sql.uow import open_store
+from monitor.bootstrap import App
+from monitor.core.model import SYSTEM, Role
+from monitor.runtime import service
+from monitor.testing.builders import FixedClock, deps_over, raw
+from monitor.usecases import accounts, ingest, understand
+from monitor.usecases.deps import Deps
+
+PASSWORD = "seven quiet herons cross"
+KEY = "whsec_aHVpeWluLXN0YW5kYXJkLXdlYmhvb2tzLTMyYnl0ZXM="
+PEOPLE = (
+    ("mo", "莫审", "工会审核员", Role.MODERATOR, None),
+    ("mona", "莫娜", "工会审核员", Role.MODERATOR, None),
+    ("otto", "欧干", "工会干事", Role.OFFICER, None),
+    ("lea", "李讲", "宣传委员", Role.LEADER, None),
+    ("hana", "韩办", "后勤科长", Role.HANDLER, "后勤处"),
+    ("ada", "安管", "系统管理员", Role.ADMIN, None),
+)
+
+
+@cache
+def _empty() -> bytes:
+    """Return an empty database at the newest revision (copying is faster than migrating)."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "empty.db"
+        migrations.upgrade(f"sqlite:///{path}")
+        return path.read_bytes()
+
+
+def new_deps(folder: Path) -> Deps:
+    """Return dependencies over a store of their own in ``folder``; the clock stands still."""
+    path = folder / "huiyin.db"
+    path.write_bytes(_empty())
+    clock = FixedClock()
+    return deps_over(open_store(f"sqlite:///{path}", clock.now, b"k" * 32), clock=clock)
+
+
+def new_app(folder: Path, channels: str = "") -> App:
+    """Return an application over an empty store with the declared ``channels`` (TOML)."""
+    (folder / "key").write_text(KEY, encoding="utf-8")
+    (folder / configuration.FILE).write_text(channels, encoding="utf-8")
+    return App(configuration.load(None, folder, {}), new_deps(folder))
+
+
+BOX = '[channels.box]\ntype = "box"\n'
+HOOK = '[channels.site]\ntype = "webhook"\nsecrets = [{ file = "key" }]\n'
+
+
+@dataclass
+class Answer:
+    """What came back, read to the end."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def text(self) -> str:
+        return self.body.decode()
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+    @property
+    def problem(self) -> str:
+        """The type of a problem document, without its prefix."""
+        assert self.headers["Content-Type"] == "application/problem+json", (self.status, self.body[:300])
+        document = self.json
+        assert document["status"] == self.status
+        return str(document["type"]).removeprefix("urn:huiyin:problem:")
+
+
+@dataclass
+class World:
+    """The served application and a client."""
+
+    app: App
+    url: str
+    client: aiohttp.ClientSession
+    web_app: web.Application
+    tokens: dict[str, str] = field(default_factory=dict)
+    count: int = 0
+
+    @property
+    def deps(self) -> Deps:
+        return self.app.deps
+
+    @property
+    def clock(self) -> FixedClock:
+        clock = self.app.deps.clock
+        assert isinstance(clock, FixedClock)
+        return clock
+
+    async def ask(self, method: str, path: str, **how: Any) -> Answer:
+        if isinstance(how.get("data"), bytes) and len(how["data"]) > 500_000:
+            how["data"] = io.BytesIO(how["data"])
+        async with self.client.request(method, self.url + path, allow_redirects=False, **how) as response:
+            return Answer(response.status, response.headers, await response.read())
+
+    async def get(self, path: str, login: str | None = None, **headers: str) -> Answer:
+        return await self.ask("GET", path, headers=self._signed(login) | headers)
+
+    async def change(self, login: str, path: str, body: Any, key: str | None = None) -> Answer:
+        self.count += 1
+        headers = self._signed(login) | {"Idempotency-Key": key or f"key-{self.count}"}
+        data = body if isinstance(body, bytes) else json.dumps(body).encode()
+        return await self.ask("POST", path, data=data, headers=headers | {"Content-Type": "application/json"})
+
+    async def form(self, path: str, headers: Mapping[str, str] | None = None, **fields: str) -> Answer:
+        """Send a form as a browser does from our own page."""
+        given = {"Sec-Fetch-Site": "same-origin"} if headers is None else headers
+        return await self.ask("POST", path, data=fields, headers=given)
+
+    def _signed(self, login: str | None) -> dict[str, str]:
+        return {} if login is None else {"Authorization": f"Bearer {self.tokens[login]}"}
+
+    def people(self) -> None:
+        """Add one account per role with a token each."""
+        for login, name, title, role, unit in PEOPLE:
+            accounts.add_account(self.deps, SYSTEM, login, name, title, frozenset({role}), unit, PASSWORD)
+            self.tokens[login] = accounts.issue_token(self.deps, SYSTEM, login, "test")
+
+    def hear(self, *texts: str, channel: str = "qq") -> None:
+        """Take posts in and understand them."""
+        start = sum(1 for _login in self.tokens) + self.count
+        self.count += len(texts)
+        items = [raw(f"h{start + n}", text, channel=channel) for n, text in enumerate(texts)]
+        ingest.ingest(self.deps, channel, items)
+        while understand.process(self.deps, "test"):
+            pass
+
+
+@asynccontextmanager
+async def serving(folder: Path, channels: str = BOX, people: bool = True) -> AsyncIterator[World]:
+    """Serve an application on a free port of the loopback."""
+    app = new_app(folder, channels)
+    async with served(app) as world:
+        if people:
+            await asyncio.to_thread(world.people)
+        yield world
+
+
+@asynccontextmanager
+async def served(app: App) -> AsyncIterator[World]:
+    """Serve ``app`` on a free port of the loopback."""
+    web_app = service.create(app)
+    runner = web.AppRunner(web_app, access_log=None, shutdown_timeout=2.0)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        port = runner.addresses[0][1]
+        async with aiohttp.ClientSession() as client:
+            yield World(app, f"http://127.0.0.1:{port}", client, web_app)
+    finally:
+        await runner.cleanup()
+        for connector in app.connectors.values():
+            await connector.close()
+        app.close()
