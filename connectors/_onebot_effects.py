@@ -10,7 +10,7 @@ from connectors._cq import read_message, split_text
 from connectors._limits import clean_text, id_of
 from connectors._onebot_api import Api, ask
 from connectors._onebot_history import Event, pages, second_of
-from connectors._onebot_wire import Failed, NoAction, is_own
+from connectors._onebot_wire import Context, Failed, NoAction, is_own
 from monitor.core.errors import Rejected, Unavailable, Uncertain
 from monitor.core.model import Effect, EffectKind
 
@@ -29,21 +29,13 @@ class _Said:
 
 
 class Hand:
-    """What acts in the groups: an API, the groups it may touch, and how to walk their history."""
+    """What acts in the groups: an API, who we are there, and how patiently to walk their history."""
 
-    def __init__(
-        self,
-        api: Api,
-        groups: frozenset[str],
-        profile: str,
-        self_id: str | None,
-        seconds: float,
-        pause: float,
-    ) -> None:
+    def __init__(self, api: Api, context: Context, seconds: float, pause: float) -> None:
         self._api = api
-        self._groups = groups
-        self._profile = profile
-        self._self_id = self_id
+        self._groups = context.groups
+        self._profile = context.profile
+        self._self_id = context.self_id
         self._seconds = seconds
         self._pause = pause
 

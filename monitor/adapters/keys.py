@@ -5,6 +5,7 @@ Whoever has the file can link pseudonyms and open sealed identities: keep it apa
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import hmac
 import os
@@ -82,10 +83,8 @@ def open_keys(folder: Path) -> KeyRing:
     """
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     path = folder / FILE
-    try:
+    with contextlib.suppress(FileExistsError):
         _make(path)
-    except FileExistsError:
-        pass
     return KeyRing(_read(path))
 
 

@@ -229,7 +229,7 @@ def serve(context: typer.Context, host: Host = None, port: Port = None) -> None:
     logs.setup("WARNING" if options(context).quiet else "INFO")
     logs.keep_words_of_crashes()
     with Lock(options(context).data, "serve"):
-        app = bootstrap.from_environment()
+        app = bootstrap.from_environment(models=False)
         try:
             serving.run(app)
         finally:

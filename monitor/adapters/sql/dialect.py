@@ -105,6 +105,7 @@ def searched(link: Link, query: str) -> tuple[FromClause, ColumnElement[int], Co
     holds = _contains(link, fold(query))
     if not terms:
         return post, post.c.id, holds
+    wanted: ColumnElement[Any]
     if link.postgres:
         wanted = cast(" & ".join(f"'{term}'" for term in terms), postgresql.TSQUERY)
         hit, number = post_terms.c.terms.op("@@")(wanted), post_terms.c.post_id

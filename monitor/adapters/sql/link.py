@@ -21,10 +21,20 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from monitor.adapters.sql.rows import Record, micros
 from monitor.core.errors import Conflict, StoreError
 
-_BUSY = frozenset({"SQLITE_BUSY", "SQLITE_LOCKED", "55P03"})
-_FULL = frozenset({"SQLITE_FULL", "53100"})
-_RACE = frozenset({"40001", "40P01"})
 _BAD_VALUE = "a value holds characters or a size that the database cannot keep; clean it before it is stored"
+_WORDS = {
+    "SQLITE_BUSY": "another process keeps the database busy; try again, and stop the other one if it stays so",
+    "SQLITE_FULL": "the disk is full; free space, nothing was stored",
+    "SQLITE_CANTOPEN": "the database file cannot be opened; see that its folder is there and is ours",
+    "SQLITE_READONLY": "the database may not be written; see who owns its file, and that reading code only reads",
+    "SQLITE_CORRUPT": "the database file is damaged; stop the service and restore the last backup",
+    "SQLITE_IOERR": "the disk does not answer; look at its health, nothing was stored",
+    "OperationalError": "the database cannot be reached; see that it runs and that its address is right",
+}
+_SAME = {"SQLITE_LOCKED": "SQLITE_BUSY", "SQLITE_NOTADB": "SQLITE_CORRUPT", "TimeoutError": "SQLITE_BUSY"}
+_SAME |= {"55P03": "SQLITE_BUSY", "53100": "SQLITE_FULL", "25006": "SQLITE_READONLY"}
+_SAME |= {"57P01": "OperationalError", "57P03": "OperationalError", "08006": "OperationalError"}
+_RACE = frozenset({"40001", "40P01"})
 
 
 def _code(error: BaseException) -> str:
@@ -37,21 +47,26 @@ def _code(error: BaseException) -> str:
 def refusal(error: Exception) -> StoreError:
     """Return the error of ours for what the driver raised."""
     code = _code(error)
-    if isinstance(error, UnicodeError | OverflowError | ValueError) or code.startswith(("22", "DataError")):
+    if isinstance(error, UnicodeError | OverflowError) or code.startswith(("22", "DataError")):
         return StoreError(_BAD_VALUE)
-    if code.split("_SNAPSHOT")[0] in _BUSY:
-        return StoreError(
-            "another process keeps the database busy; try again, and stop the other one if it stays so"
-        )
-    if code in _FULL:
-        return StoreError("the disk is full; free space, nothing was stored")
     if code in _RACE:
         return Conflict("somebody else was faster; look again and repeat")
     if isinstance(error, IntegrityError):
         return Conflict(
             f"this is stored already, must stay as it is, or refers to what is not there ({code})"
         )
-    return StoreError(f"the database refused ({code}); `huiyin doctor` says what to mend")
+    # SQLite's names grow at the end: SQLITE_IOERR_WRITE is a kind of SQLITE_IOERR.
+    family = "_".join(code.split("_")[:2])
+    words = _WORDS.get(_SAME.get(family, family))
+    return StoreError(words or f"the database refused ({code}); `huiyin doctor` says what to mend")
+
+
+def refuse_nul(_conn: Any, _cursor: Any, _sql: str, parameters: Any, _context: Any, many: bool) -> None:
+    """Refuse NUL in a text before SQLite would keep it: PostgreSQL does not, and no member types one."""
+    for row in parameters if many else (parameters,):
+        for value in row.values() if isinstance(row, dict) else row:
+            if type(value) is str and "\0" in value:
+                raise StoreError(_BAD_VALUE)
 
 
 @contextmanager

@@ -219,7 +219,9 @@ BITS = {label: 1 << place for place, label in enumerate(Label)}
 VALUED = (Label.SENTIMENT, Label.TOPIC, Label.URGENCY)
 
 
-_COLUMN = {label: (label.value, f"{label.value}_score" if label in VALUED else label.value) for label in Label}
+_COLUMN = {
+    label: (label.value, f"{label.value}_score" if label in VALUED else label.value) for label in Label
+}
 """Label -> the columns of its value and of its score; for binary labels there is only the score."""
 
 _UNREAD: Mapping[str, Any] = dict.fromkeys(name for names in _COLUMN.values() for name in names)
@@ -227,7 +229,13 @@ _UNREAD: Mapping[str, Any] = dict.fromkeys(name for names in _COLUMN.values() fo
 
 def reading_row(post_id: int, set_id: int, reading: Reading) -> dict[str, Any]:
     """Return the row of a reading: a score per binary label, value and score of the others, flags as bits."""
-    row: dict[str, Any] = {"post_id": post_id, "set_id": set_id, "current": 1, "tier": reading.tier, **_UNREAD}
+    row: dict[str, Any] = {
+        "post_id": post_id,
+        "set_id": set_id,
+        "current": 1,
+        "tier": reading.tier,
+        **_UNREAD,
+    }
     flags, reasons = 0, {}
     for signal in reading.signals:
         value, score = _COLUMN[signal.label]

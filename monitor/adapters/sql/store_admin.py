@@ -126,7 +126,7 @@ class SqlQuarantine:
 
     def add(self, item: Broken, sealed: bytes, now: datetime) -> int:
         """Park an item; returns its id."""
-        row = {
+        row: dict[str, Any] = {
             "channel": item.channel,
             "reason": item.reason,
             "message": item.message,

@@ -175,14 +175,14 @@ class SqlCases:
         if not post_ids:
             return {}
         query = (
-            select(case_post.c.post_id, *CASE.columns)
+            select(*CASE.columns, case_post.c.post_id)
             .select_from(case_post.join(case, case.c.id == case_post.c.case_id))
             .where(case_post.c.post_id.in_(list(post_ids)))
             .order_by(case.c.id)
         )
         found: dict[int, list[Case]] = {}
         for row in self._link.all(query):
-            found.setdefault(row[0], []).append(to_case(row[1:]))
+            found.setdefault(row.post_id, []).append(to_case(row))
         return found
 
     def _cases(self, query: Any) -> list[Case]:

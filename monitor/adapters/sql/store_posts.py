@@ -8,7 +8,21 @@ from datetime import datetime
 from itertools import groupby
 from typing import Any
 
-from sqlalchemy import BindParameter, Select, and_, bindparam, delete, exists, func, or_, select, tuple_, update
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    FromClause,
+    Select,
+    and_,
+    bindparam,
+    delete,
+    exists,
+    func,
+    or_,
+    select,
+    tuple_,
+    update,
+)
 
 from monitor.adapters.sql.dialect import add_terms, alone, put_once, searched, take_ids
 from monitor.adapters.sql.link import Link
@@ -59,10 +73,12 @@ _READ = reading.insert()
 # --- filters, shared with the trends ---------------------------------------------------------------
 
 
-def narrow(link: Link, where: PostFilter) -> tuple[Any, Any, list[Any]]:
+def narrow(link: Link, where: PostFilter) -> tuple[FromClause, ColumnElement[int], list[Any]]:
     """Return what to select from, the id to order by and the conditions of a filter, over newest revisions."""
     query = (where.query or "").strip()
-    source, number, conditions = post, post.c.id, [post.c.newest == 1]
+    source: FromClause = post
+    number: ColumnElement[int] = post.c.id
+    conditions: list[Any] = [post.c.newest == 1]
     if query:
         source, number, found = searched(link, query)
         conditions.append(found)
@@ -144,22 +160,6 @@ _MESSAGE = (
 )
 
 
-def _storable(item: NewPost) -> None:
-    for value in (
-        item.text,
-        item.quoted,
-        item.external_id,
-        item.thread,
-        item.handle,
-        item.url,
-        item.reply_to,
-    ):
-        if value is not None and "\0" in value:
-            raise StoreError(
-                "a post holds a NUL character, which no database keeps; clean it before it is stored"
-            )
-
-
 class SqlPosts:
     """Posts over one transaction."""
 
@@ -172,8 +172,6 @@ class SqlPosts:
         """Store a batch in order; see :class:`monitor.core.ports.Posts`."""
         for name in sorted({item.channel for item in posts}):
             alone(self._link, f"posts of {name}")
-        for item in posts:
-            _storable(item)
         done: list[Stored] = []
         for notices, run in groupby(posts, key=lambda item: item.kind in _NOTICES):
             items = list(run)
@@ -482,9 +480,9 @@ def _row(item: NewPost, post_id: int, revision: int, newest: bool, message: _Mes
 
 
 def _post(row: Mapping[str, Any]) -> Post:
-    times = {"received_at": moment(row["received_at"]), "posted_at": moment(row["posted_at"])}
-    given = {name: row[name] for name in (*_KEPT, "id", "revision")}
-    return Post(**given, **times, source_state=SourceState(row["source_state"]))
+    given: dict[str, Any] = {name: row[name] for name in (*_KEPT, "id", "revision")}
+    given["received_at"], given["posted_at"] = moment(row["received_at"]), moment(row["posted_at"])
+    return Post(**given, source_state=SourceState(row["source_state"]))
 
 
 # --- jobs ------------------------------------------------------------------------------------------

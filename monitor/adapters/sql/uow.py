@@ -8,12 +8,12 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy import Connection, Engine, RootTransaction, create_engine, event, inspect, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import QueuePool
 
 from monitor.adapters.sql import store
-from monitor.adapters.sql.link import Link, translated
+from monitor.adapters.sql.link import Link, refuse_nul, translated
 from monitor.adapters.sql.tables import HEAD
 from monitor.core.errors import ConfigError, StoreError
 from monitor.core.model import SYSTEM, Actor
@@ -21,14 +21,20 @@ from monitor.core.ports import Store
 from monitor.core.search import fold
 
 _PRAGMAS: Final = (
+    "PRAGMA busy_timeout=20000",
     "PRAGMA journal_mode=WAL",
     "PRAGMA synchronous=FULL",
     "PRAGMA foreign_keys=ON",
     "PRAGMA secure_delete=ON",
-    "PRAGMA busy_timeout=20000",
     "PRAGMA cache_size=-65536",
     "PRAGMA temp_store=MEMORY",
+    "PRAGMA wal_autocheckpoint=4000",
 )
+_SESSION: Final = "-c lock_timeout=20s -c idle_in_transaction_session_timeout=60s -c timezone=UTC"
+"""PostgreSQL: nobody waits for ever, and a stopped process does not hold its rows for long."""
+
+_WRITES: Final = "huiyin_writes"
+"""Execution option of an engine whose transactions take SQLite's write lock at once."""
 
 
 def engine_of(url: str) -> Engine:
@@ -39,8 +45,26 @@ def engine_of(url: str) -> Engine:
     if url.startswith("sqlite:///"):
         return _lite(url)
     if url.startswith("postgresql+psycopg://"):
-        return create_engine(url, pool_size=8, max_overflow=8, pool_pre_ping=True)
+        return create_engine(
+            url,
+            pool_size=8,
+            max_overflow=8,
+            pool_pre_ping=True,
+            connect_args={"connect_timeout": 5, "options": _SESSION},
+        )
     raise ConfigError("a database is sqlite:///PATH or postgresql+psycopg://USER@HOST:PORT/NAME")
+
+
+def writing(engine: Engine) -> Engine:
+    """Return the engine for transactions that write."""
+    return engine.execution_options(**{_WRITES: True})
+
+
+def _reading(engine: Engine) -> Engine:
+    """Return the engine for transactions that see one committed state and cannot write."""
+    if engine.dialect.name == "sqlite":
+        return engine
+    return engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
 
 
 def _lite(url: str) -> Engine:
@@ -51,16 +75,24 @@ def _lite(url: str) -> Engine:
         max_overflow=16,
         connect_args={"check_same_thread": False, "timeout": 20, "cached_statements": 512},
     )
-
-    @event.listens_for(engine, "connect")
-    def opened(link: sqlite3.Connection, _record: Any) -> None:
-        # The driver's own BEGIN is deferred and would let two writers fail each other; ours is explicit.
-        link.isolation_level = None
-        for pragma in _PRAGMAS:
-            link.execute(pragma)
-        link.create_function("fold", 1, fold, deterministic=True)
-
+    event.listen(engine, "connect", _opened)
+    event.listen(engine, "begin", _begun)
+    event.listen(engine, "before_cursor_execute", refuse_nul)
     return engine
+
+
+def _opened(link: sqlite3.Connection, _record: Any) -> None:
+    # The driver's own BEGIN is deferred and would let two writers fail each other; ours is explicit.
+    link.isolation_level = None
+    for pragma in _PRAGMAS:
+        link.execute(pragma)
+    link.create_function("fold", 1, fold, deterministic=True)
+
+
+def _begun(connection: Connection) -> None:
+    writes = connection.get_execution_options().get(_WRITES, False)
+    connection.exec_driver_sql(f"PRAGMA query_only={'OFF' if writes else 'ON'}")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
 class SqlUnitOfWork:
@@ -68,71 +100,61 @@ class SqlUnitOfWork:
 
     def __init__(self, engine: Engine, clock: Callable[[], datetime], key: bytes) -> None:
         self._engine = engine
+        self._writing, self._reading = writing(engine), _reading(engine)
         self._clock = clock
         self._key = key
-        self._lite = engine.dialect.name == "sqlite"
 
     @contextmanager
-    def begin(self, actor: Actor = SYSTEM) -> Iterator[Store]:  # noqa: ARG002
+    def begin(self, actor: Actor = SYSTEM) -> Iterator[Store]:  # noqa: ARG002 - the port names who writes
         """Open a write transaction: commits at the end of the block, rolls back on any error."""
-        with self._connected() as connection:
-            begun = connection.begin()
+        with self._transaction(self._writing) as (connection, begun):
+            yield self._over(connection)
             with translated():
-                if self._lite:
-                    connection.exec_driver_sql("BEGIN IMMEDIATE")
-            try:
-                yield store.over(Link(connection, self._clock, self._key))
-            except BaseException:
-                self._undo(connection, begun)
-                raise
-            with translated():
-                self._commit(connection, begun)
-
-    def _commit(self, connection: Connection, begun: Any) -> None:
-        if self._lite:
-            connection.exec_driver_sql("COMMIT")
-        begun.commit()
-
-    def _undo(self, connection: Connection, begun: Any) -> None:
-        try:
-            if self._lite and connection.connection.dbapi_connection.in_transaction:  # type: ignore[union-attr]
-                connection.exec_driver_sql("ROLLBACK")
-            begun.rollback()
-        except SQLAlchemyError:
-            connection.invalidate()
+                begun.commit()
 
     @contextmanager
     def read(self) -> Iterator[Store]:
         """Open a read-only view of what is committed."""
-        with self._connected() as connection:
-            begun = connection.begin()
-            with translated():
-                connection.exec_driver_sql("BEGIN" if self._lite else "SET TRANSACTION READ ONLY")
-            try:
-                yield store.over(Link(connection, self._clock, self._key))
-            finally:
-                self._undo(connection, begun)
+        with self._transaction(self._reading) as (connection, _begun):
+            yield self._over(connection)
+
+    def _over(self, connection: Connection) -> Store:
+        return store.over(Link(connection, self._clock, self._key))
 
     @contextmanager
-    def _connected(self) -> Iterator[Connection]:
+    def _transaction(self, engine: Engine) -> Iterator[tuple[Connection, RootTransaction]]:
+        """Open a transaction that is undone at the end of the block unless it was committed."""
         with translated():
-            connection = self._engine.connect()
+            connection = engine.connect()
         try:
-            yield connection
+            with translated():
+                begun = connection.begin()
+            try:
+                yield connection, begun
+            finally:
+                _undo(connection, begun)
         finally:
             connection.close()
 
     def revision(self) -> str | None:
         """Return the revision of the database, or None when it is empty."""
-        with self._connected() as connection:
-            try:
-                return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
-            except SQLAlchemyError:
+        with translated(), self._reading.connect() as connection:
+            if not inspect(connection).has_table("alembic_version"):
                 return None
+            return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
 
     def close(self) -> None:
         """Close every connection."""
         self._engine.dispose()
+
+
+def _undo(connection: Connection, begun: RootTransaction) -> None:
+    """Roll back what was not committed; a connection that cannot even do that is thrown away."""
+    try:
+        if begun.is_active:
+            begun.rollback()
+    except SQLAlchemyError:
+        connection.invalidate()
 
 
 def open_store(url: str, clock: Callable[[], datetime], key: bytes) -> SqlUnitOfWork:
@@ -146,10 +168,13 @@ def open_store(url: str, clock: Callable[[], datetime], key: bytes) -> SqlUnitOf
     Raises: ConfigError, StoreError that names the mend.
     """
     uow = SqlUnitOfWork(engine_of(url), clock, key)
-    found = uow.revision()
-    if found != HEAD:
+    try:
+        found = uow.revision()
+        if found != HEAD:
+            raise StoreError(
+                f"the database is at revision {found or 'none'}, this program needs {HEAD}: run `huiyin db upgrade`"
+            )
+    except StoreError:
         uow.close()
-        raise StoreError(
-            f"the database is at revision {found or 'none'}, this program needs {HEAD}: run `huiyin db upgrade`"
-        )
+        raise
     return uow

@@ -119,12 +119,17 @@ def watch(page: Page, pages: frozenset[str]) -> Middleware:
         started = time.perf_counter()
         response: web.StreamResponse
         try:
-            response = await guard.fenced(handler(request), web.HTTPException)
+            response = await guard.fenced(handler(request), web.HTTPException, web.RequestPayloadError)
         except web.HTTPException as error:
             response = error if error.status < 400 else refused(request, problems.from_http(error))
+        except web.RequestPayloadError:
+            refusal = problems.Refusal(
+                "request.malformed", "the body does not keep its own encoding or length"
+            )
+            response = refused(request, refusal)
         except HuiyinError as error:
             if problems.problem_of(error).status >= 500:
-                _log.warning("service.failed", route=route_name(request), code=error.code)
+                _log.warning("service.failed", route=route_name(request), error=error)
             response = refused(request, error)
         request.app[METRICS].took(
             request.method, route_name(request), response.status, time.perf_counter() - started

@@ -37,14 +37,14 @@ async def linked(
         if way == "http":
             onebot = make(api_url=fake.http_url, poll_seconds=3600, **settings)
             async with listening(Intake(), onebot):
-                await until(lambda: onebot.counts["onebot.none"] == 0 and onebot._profile)
+                await until(lambda: onebot.counts["onebot.none"] == 0 and onebot._account.profile)
                 yield fake, onebot
         else:
             onebot = make(**settings)
             async with serving(onebot) as (service, intake):
                 fake.connect(service.ws_url)
-                await until(lambda: onebot._profile and (intake.texts or profile == "strict"))
-                await until(lambda: onebot._roles)
+                await until(lambda: onebot._account.profile and (intake.texts or profile == "strict"))
+                await until(lambda: onebot._account.roles)
                 yield fake, onebot
 
 
@@ -107,7 +107,7 @@ async def test_long_answer_that_broke_off_is_completed_not_repeated() -> None:
         fake._do_send_group_msg = once  # type: ignore[method-assign]
         with pytest.raises(Uncertain):
             await onebot.perform(effect(text=text), None)
-        await until(lambda: onebot._links())
+        await until(lambda: onebot._talks.links())
         assert await onebot.read_back(effect(text=text)) is None
         await onebot.perform(effect(text=text, attempt=2), None)
         assert "".join(part.text for part in stands(fake)) == text
@@ -220,7 +220,7 @@ async def test_capabilities_follow_our_role() -> None:
             # the notice was wrong, or outdated: before refusing, the role is asked anew
             assert await onebot.perform(effect(EffectKind.MUTE, seconds=60), "1")
             await fake.notice("group_decrease", sub_type="kick_me", group_id=GROUP, user_id=fake.self_id)
-            await until(lambda: onebot._roles[str(GROUP)] == "gone")
+            await until(lambda: onebot._account.roles[str(GROUP)] == "gone")
 
 
 async def test_program_without_history_cannot_read_back() -> None:
@@ -332,7 +332,7 @@ async def test_read_back_says_so_when_history_does_not_reach_back() -> None:
         onebot = make()
         async with serving(onebot) as (service, _intake):
             fake.connect(service.ws_url)
-            await until(lambda: onebot._links())
+            await until(lambda: onebot._talks.links())
             fake.join(GROUP)
             with pytest.raises(Unavailable):
                 await onebot.read_back(effect())

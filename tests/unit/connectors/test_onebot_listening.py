@@ -392,7 +392,7 @@ async def test_silence_leads_to_a_new_connection() -> None:
         fake.faults.silent = True
         await until(lambda: onebot.counts["silent"] > 0)
         fake.faults.silent = False
-        await until(lambda: fake.connected.is_set() and onebot._links())
+        await until(lambda: fake.connected.is_set() and onebot._talks.links())
         await fake.say(GROUP, 1, "二")
         await until(lambda: intake.said() == ["一", "二"])
 

@@ -21,6 +21,7 @@ from monitor.adapters.sql import migrations
 from monitor.adapters.sql.uow import open_store
 from monitor.bootstrap import App
 from monitor.core.model import SYSTEM, Role
+from monitor.core.ports import Capability, ChannelConfig
 from monitor.runtime import service
 from monitor.testing.builders import FixedClock, deps_over, raw
 from monitor.usecases import accounts, ingest, understand
@@ -136,7 +137,9 @@ class World:
         return {} if login is None else {"Authorization": f"Bearer {self.tokens[login]}"}
 
     def people(self) -> None:
-        """Add one account per role with a token each."""
+        """Add one account per role with a token each, and a channel that can do everything."""
+        with self.deps.uow.begin() as store:
+            store.channels.declare(ChannelConfig("qq", "onebot", {}), [str(each) for each in Capability])
         for login, name, title, role, unit in PEOPLE:
             accounts.add_account(self.deps, SYSTEM, login, name, title, frozenset({role}), unit, PASSWORD)
             self.tokens[login] = accounts.issue_token(self.deps, SYSTEM, login, "test")

@@ -5,40 +5,49 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sqlalchemy import text
+
 from monitor.adapters.sql.link import translated
 from monitor.adapters.sql.tables import HEAD
-from monitor.adapters.sql.uow import engine_of
+from monitor.adapters.sql.uow import engine_of, writing
+from monitor.core.errors import StoreError
 
 if TYPE_CHECKING:
     from alembic.config import Config
+    from sqlalchemy import Connection
 
 FOLDER = Path(__file__).resolve().parent
+_LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended('huiyin migrations', 0))")
 
 
-def _config(url: str) -> Config:
+def _config(connection: Connection) -> Config:
     # Alembic takes most of a second to import; only these two commands pay for it.
     from alembic.config import Config
 
     config = Config()
-    config.set_main_option("script_location", str(FOLDER))
-    config.attributes["url"] = url
+    config.set_main_option("script_location", str(FOLDER).replace("%", "%%"))
+    config.attributes["connection"] = connection
     return config
 
 
 def upgrade(url: str) -> None:
-    """Bring the database at ``url`` to the newest revision; a new one is made.
+    """Bring the database at ``url`` to the newest revision; a new one is made. All or nothing.
 
     Raises: ConfigError, StoreError with the mend.
     """
     from alembic import command
+    from alembic.util import CommandError
 
     engine = engine_of(url)
-    config = _config(url)
     try:
-        with translated(), engine.connect() as connection:
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
-            connection.commit()
+        with translated(), writing(engine).begin() as connection:
+            if engine.dialect.name == "postgresql":
+                connection.execute(_LOCK)
+            command.upgrade(_config(connection), "head")
+    except CommandError:
+        raise StoreError(
+            "the database is at a revision that this program does not know: a newer version made it; install that one"
+        ) from None
     finally:
         engine.dispose()
 

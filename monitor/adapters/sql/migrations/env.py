@@ -1,4 +1,4 @@
-"""How Alembic runs our migrations: on the connection that ``upgrade`` opened, one transaction per run."""
+"""How Alembic runs our migrations: inside the transaction that ``upgrade`` opened, all or nothing."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from alembic import context
 
 from monitor.adapters.sql.tables import metadata
 
-connection = context.config.attributes["connection"]
-context.configure(connection=connection, target_metadata=metadata, render_as_batch=True)
-if connection.dialect.name == "sqlite":
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+context.configure(
+    connection=context.config.attributes["connection"],
+    target_metadata=metadata,
+    render_as_batch=True,
+    transactional_ddl=True,
+)
 with context.begin_transaction():
     context.run_migrations()
-if connection.dialect.name == "sqlite" and connection.connection.dbapi_connection.in_transaction:
-    connection.exec_driver_sql("COMMIT")
