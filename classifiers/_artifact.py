@@ -1,7 +1,7 @@
 """A model version is a folder: manifest.json, weights.npz (arrays only, never pickles), card.md, evaluation.json.
 
-The weights are small integers with one scale per answer. A folder whose manifest, hash or shapes do not fit is
-refused with a sentence that says what to do.
+Only the features that training saw have a row of weights: small integers with one scale per answer. A folder whose
+manifest, hash or shapes do not fit is refused with a sentence that says what to do.
 """
 
 from __future__ import annotations
@@ -19,16 +19,17 @@ from typing import Any, Final, cast
 import numpy as np
 import numpy.typing as npt
 
-from classifiers._features import HASH_VERSION
+from classifiers._features import HASH_VERSION, word_list
 from classifiers._text import NORMALISER_VERSION
 from monitor.core.errors import ClassifierError
 
 SHIPPED: Final = Path(__file__).parent / "weights"
-FORMAT: Final = 1
+FORMAT: Final = 2
 _VERSION: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 _ACTIVE: Final = "active.json"
 
 Floats = npt.NDArray[np.float32]
+Buckets = npt.NDArray[np.int32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,8 @@ class Head:
     Attributes:
         label: the question.
         value: the answer ("1" for yes/no).
-        bias, slope, offset: probability = logistic(slope * (sum / norm + bias) + offset).
+        bias: the score is sum / length + bias.
+        slope, offset: probability = logistic(slope * score + offset), unless the model has a look for the question.
     """
 
     label: str
@@ -53,19 +55,27 @@ class Model:
     """Everything that answers the questions.
 
     Attributes:
-        weights: shape (2 ** bits, heads); row 0 is zero.
-        norms: shape (2 ** bits,): squared weight of a bucket in the length of a post; entry 0 is zero, buckets
-            that no training post had weigh most.
+        bits: features are hashed to 2 ** bits buckets.
+        orders: lengths of the character n-grams; words are always features too.
+        buckets: shape (known,): the buckets that have a row, ascending, without 0.
+        weights: shape (known, heads).
+        norms: shape (known,): squared weight of a feature in the length of a post.
+        unseen: the same for a feature without a row.
         heads: what the columns mean.
+        looks: question -> coefficients of its second look: for 1, for the scores of the heads that are always
+            asked, and for the squares of these.
         thresholds: label -> operating point, yes/no questions only.
     """
 
     version: str
     bits: int
     orders: tuple[int, ...]
+    buckets: Buckets
     weights: Floats
     norms: Floats
+    unseen: float
     heads: tuple[Head, ...]
+    looks: Mapping[str, tuple[float, ...]]
     thresholds: Mapping[str, float]
     card: str = ""
     facts: Mapping[str, Any] = field(default_factory=dict)
@@ -89,10 +99,12 @@ def save(model: Model, folder: Path, evaluation: Mapping[str, Any], facts: Mappi
         "version": model.version,
         "hash_version": HASH_VERSION,
         "normaliser_version": NORMALISER_VERSION,
+        "word_list": word_list(),
         "bits": model.bits,
         "orders": list(model.orders),
         "labels": list(dict.fromkeys(head.label for head in model.heads)),
         "heads": [[h.label, h.value, h.bias, h.slope, h.offset] for h in model.heads],
+        "looks": {label: list(look) for label, look in model.looks.items()},
         "thresholds": dict(model.thresholds),
         "weights_sha256": hashlib.sha256(weights).hexdigest(),
         **facts,
@@ -104,16 +116,14 @@ def save(model: Model, folder: Path, evaluation: Mapping[str, Any], facts: Mappi
 
 
 def _pack(model: Model) -> bytes:
-    """Keep the used buckets only, as 8-bit steps per column, zipped; the same model gives the same bytes."""
-    unseen = model.norms.max()
-    used = np.flatnonzero(np.any(model.weights != 0, axis=1) | (model.norms != unseen))
+    """Keep the weights as 8-bit steps per column, zipped; the same model gives the same bytes."""
     scales = np.maximum(np.abs(model.weights).max(axis=0), 1e-9) / 127
     arrays = {
-        "used": np.diff(used, prepend=0).astype(np.uint16 if model.bits <= 16 else np.uint32),
-        "steps": np.rint(model.weights[used] / scales).astype(np.int8).T.copy(),
+        "gaps": np.diff(model.buckets, prepend=0).astype(np.uint32),
+        "steps": np.rint(model.weights / scales).astype(np.int8).T.copy(),
         "scales": scales.astype(np.float32),
-        "norms": model.norms[used].astype(np.float16),
-        "unseen": np.array([unseen], dtype=np.float16),
+        "norms": model.norms.astype(np.float16),
+        "unseen": np.array([model.unseen], dtype=np.float32),
     }
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **cast(Any, arrays))
@@ -133,12 +143,10 @@ def read(folder: Path) -> Model:
         raise ClassifierError(_mend(folder, "weights.npz cannot be read")) from error
     if hashlib.sha256(packed).hexdigest() != manifest.get("weights_sha256"):
         raise ClassifierError(_mend(folder, "weights.npz does not have the hash that manifest.json names"))
-    if (
-        manifest.get("hash_version") != HASH_VERSION
-        or manifest.get("normaliser_version") != NORMALISER_VERSION
-    ):
+    made_for = [manifest.get(key) for key in ("hash_version", "normaliser_version", "word_list")]
+    if made_for != [HASH_VERSION, NORMALISER_VERSION, word_list()]:
         raise ClassifierError(
-            f"model {folder.name} was made for another text normaliser; train it again with 'huiyin train all'"
+            f"model {folder.name} was made for another normaliser or word list; train it again with 'huiyin train all'"
         )
     try:
         return _unpack(manifest, packed, folder)
@@ -163,28 +171,43 @@ def _mend(folder: Path, fault: str) -> str:
 
 
 def _unpack(manifest: Mapping[str, Any], packed: bytes, folder: Path) -> Model:
-    bits = int(manifest["bits"])
     heads = tuple(
         Head(str(h[0]), str(h[1]), float(h[2]), float(h[3]), float(h[4])) for h in manifest["heads"]
     )
     with np.load(io.BytesIO(packed), allow_pickle=False) as arrays:
-        used = np.cumsum(arrays["used"].astype(np.int64))
-        steps = arrays["steps"].T
-        scales = arrays["scales"].astype(np.float32)
-        norms_used = arrays["norms"].astype(np.float32)
+        buckets = np.cumsum(arrays["gaps"].astype(np.int64)).astype(np.int32)
+        weights = arrays["steps"].T * arrays["scales"].astype(np.float32)
+        norms = arrays["norms"].astype(np.float32)
         unseen = float(arrays["unseen"][0])
-    if steps.shape != (len(used), len(heads)) or not 8 <= bits <= 22:
+    model = Model(
+        version=str(manifest["version"]),
+        bits=int(manifest["bits"]),
+        orders=tuple(int(order) for order in manifest["orders"]),
+        buckets=buckets,
+        weights=np.ascontiguousarray(weights, dtype=np.float32),
+        norms=norms,
+        unseen=unseen,
+        heads=heads,
+        looks={str(label): tuple(map(float, look)) for label, look in manifest["looks"].items()},
+        thresholds={str(label): float(value) for label, value in manifest["thresholds"].items()},
+        card=(folder / "card.md").read_text(encoding="utf-8") if (folder / "card.md").exists() else "",
+        facts=manifest,
+    )
+    _check(model)
+    return model
+
+
+def _check(model: Model) -> None:
+    """Raise ValueError when the arrays do not fit each other."""
+    known = len(model.buckets)
+    if model.weights.shape != (known, len(model.heads)) or model.norms.shape != (known,):
         raise ValueError("shapes")
-    weights = np.zeros((1 << bits, len(heads)), dtype=np.float32)
-    weights[used] = steps * scales
-    norms = np.full(1 << bits, unseen, dtype=np.float32)
-    norms[used] = norms_used
-    if not (np.isfinite(weights).all() and np.isfinite(norms).all()):
+    if not 8 <= model.bits <= 22 or not known or model.buckets[0] < 1 or model.buckets[-1] >> model.bits:
+        raise ValueError("buckets")
+    if (np.diff(model.buckets) < 1).any():
+        raise ValueError("order")
+    if not (np.isfinite(model.weights).all() and np.isfinite(model.norms).all() and model.unseen >= 0):
         raise ValueError("not finite")
-    card = (folder / "card.md").read_text(encoding="utf-8") if (folder / "card.md").exists() else ""
-    thresholds = {str(label): float(value) for label, value in manifest["thresholds"].items()}
-    orders = tuple(int(order) for order in manifest["orders"])
-    return Model(str(manifest["version"]), bits, orders, weights, norms, heads, thresholds, card, manifest)
 
 
 def evaluation(folder: Path) -> dict[str, Any]:

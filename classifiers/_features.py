@@ -1,16 +1,20 @@
-"""Hashed character n-grams of a whole batch at once, in numpy.
+"""Features of a whole batch at once, in numpy: hashed character n-grams and hashed words.
 
 A batch of normalised rows is one array of code points (see ``_text``). Rolling 32-bit hashes of orders 1 to 3
 are built with array multiplications. The breaks around a row are letters too, so that "begins with" and "ends
-with" are n-grams like any other; what would reach beyond them is masked to bucket 0, whose weights are zero. There is no vocabulary to load. An n-gram counts once however often a post repeats it.
+with" are n-grams like any other; what would reach beyond them is masked to bucket 0, which weighs nothing. Words
+come from the segmenter, one call for the whole batch, and are hashed by their place in the array. There is no
+vocabulary to load. A feature counts once however often a post repeats it.
 
-The hash is frozen: a model only fits the ``HASH_VERSION`` it was trained with.
+The hash is frozen: a model only fits the ``HASH_VERSION`` and the word list (:func:`word_list`) it was trained with.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from functools import lru_cache
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -20,51 +24,87 @@ from classifiers._text import BREAK, Batch, Codes
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
-HASH_VERSION: Final = 1
+HASH_VERSION: Final = 2
 ORDERS: Final = (1, 2, 3)
-BITS: Final = 19
+BITS: Final = 22
 
 _SPREAD: Final = np.uint32(0x9E3779B1)
 _CHAIN: Final = np.uint32(0x85EBCA6B)
 _MIX: Final = np.uint32(0xC2B2AE35)
+_WORD: Final = np.uint64(0x9E3779B97F4A7C15)  # odd: the powers never vanish
+_WORD_MIX: Final = np.uint64(0xBF58476D1CE4E5B9)
+
+# Cut the same by two word lists: most likely they are the same list.
+_CANARY: Final = (
+    "听说下学期起绩效工资要按新办法算各学院自行制定细则食堂二楼窗口太慢班车又停了谁来管管兼职刷单日结加微信代写论文职称评审材料不要"
+    "只看帽子青年教师非升即走工会职工之家报销流程校医院体检报告周转房子女入学名额宿舍漏水门卫大爷不让外卖进来"
+)
+
+Buckets = npt.NDArray[np.int32]
+Rows = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """Words of a batch: where each begins in ``Batch.codes``, how long it is, and its bucket."""
+
+    starts: Rows
+    lengths: Rows
+    buckets: Buckets
 
 
 @dataclass(frozen=True, slots=True)
 class Grams:
-    """N-grams of a batch.
+    """Features of a batch.
 
     Attributes:
         buckets: shape (positions, orders): bucket of the n-gram that starts at a position; 0 where none fits.
         bounds: row i holds positions ``bounds[i]:bounds[i + 1]``; the first of them is the break before the row.
         orders: n-gram length of each column.
-        bits: the table has 2 ** bits buckets.
+        bits: there are 2 ** bits buckets.
+        words: the words, or None when only n-grams were asked for.
     """
 
-    buckets: npt.NDArray[np.int32]
-    bounds: npt.NDArray[np.int64]
+    buckets: Buckets
+    bounds: Rows
     orders: tuple[int, ...]
     bits: int
+    words: Words | None = None
 
-    def matrix(self) -> csr_matrix:
-        """Return rows x buckets with a one for each distinct n-gram of a row, buckets in ascending order."""
-        from scipy.sparse import csr_matrix
-
+    def distinct(self) -> tuple[Buckets, Buckets]:
+        """Return each row's distinct features: their buckets, ascending in a row, and where each row begins."""
         rows = len(self.bounds) - 1
+        owner = np.arange(rows, dtype=np.int64) << self.bits
         lengths = np.diff(self.bounds) * len(self.orders)
-        keys = np.repeat(np.arange(rows, dtype=np.int64) << self.bits, lengths) + self.buckets.ravel()
+        keys = np.repeat(owner, lengths) + self.buckets.ravel()
+        if self.words is not None:
+            of = np.searchsorted(self.bounds, self.words.starts, side="right") - 1
+            keys = np.concatenate((keys, owner[of] + self.words.buckets))
         keys.sort()
         first = np.ones(len(keys), dtype=np.bool_)
         np.not_equal(keys[1:], keys[:-1], out=first[1:])
         keys = keys[first]
         pointer = np.searchsorted(keys, np.arange(rows + 1, dtype=np.int64) << self.bits)
-        found = (keys & ((1 << self.bits) - 1)).astype(np.int32)
-        ones = np.ones(len(found), dtype=np.float32)
-        return csr_matrix((ones, found, pointer.astype(np.int32)), shape=(rows, 1 << self.bits), copy=False)
+        return (keys & ((1 << self.bits) - 1)).astype(np.int32), pointer.astype(np.int32)
+
+    def matrix(self) -> csr_matrix:
+        """Return rows x buckets with a one for each distinct feature of a row, buckets in ascending order."""
+        found, pointer = self.distinct()
+        return ones(found, pointer, 1 << self.bits)
 
 
-def grams(batch: Batch, bits: int = BITS, orders: tuple[int, ...] = ORDERS) -> Grams:
-    """Hash the n-grams of every row of a batch."""
-    codes = np.concatenate((np.array([BREAK], dtype=np.uint32), _shapes(batch.codes)))
+def ones(columns: Buckets, pointer: Buckets, width: int) -> csr_matrix:
+    """Return a sparse matrix of ones; row i holds ``columns[pointer[i]:pointer[i + 1]]``."""
+    from scipy.sparse import csr_matrix
+
+    values = np.ones(len(columns), dtype=np.float32)
+    return csr_matrix((values, columns, pointer), shape=(len(pointer) - 1, width), copy=False)
+
+
+def grams(batch: Batch, bits: int = BITS, orders: tuple[int, ...] = ORDERS, words: bool = False) -> Grams:
+    """Hash the n-grams, and the words if asked, of every row of a batch."""
+    shapes = _shapes(batch.codes)
+    codes = np.concatenate((np.array([BREAK], dtype=np.uint32), shapes))
     size = len(batch.codes)
     room = _room(batch.bounds)
     buckets = np.zeros((size, len(orders)), dtype=np.int32)
@@ -78,7 +118,7 @@ def grams(batch: Batch, bits: int = BITS, orders: tuple[int, ...] = ORDERS) -> G
             found = found[:size]
             found[room[: len(found)] < order] = 0
             buckets[: len(found), orders.index(order)] = found
-    return Grams(buckets, batch.bounds, orders, bits)
+    return Grams(buckets, batch.bounds, orders, bits, _words(shapes, bits) if words else None)
 
 
 def _shapes(codes: Codes) -> Codes:
@@ -87,6 +127,65 @@ def _shapes(codes: Codes) -> Codes:
     return np.where(digits, np.uint32(48), codes)
 
 
-def _room(bounds: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+def _room(bounds: Rows) -> Rows:
     """Return for every position how many codes are left up to the break after its row, both included."""
     return np.repeat(bounds[1:] + 1, np.diff(bounds)) - np.arange(bounds[-1])
+
+
+# --- words -----------------------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=1)
+def _engine() -> Any:
+    """Return a segmenter of our own: campus words that are added for the trends do not move a model."""
+    import rjieba
+
+    return rjieba.Jieba()
+
+
+@lru_cache(maxsize=1)
+def word_list() -> str:
+    """Return a short name of the segmenter's word list, for a model's manifest."""
+    words = "/".join(_engine().cut(_CANARY, hmm=False))
+    return sha256(words.encode()).hexdigest()[:12]
+
+
+def _words(codes: Codes, bits: int) -> Words:
+    """Cut the batch into words and hash each by the codes that it covers; blanks and breaks are none."""
+    if not len(codes):
+        nothing = np.zeros(0, dtype=np.int64)
+        return Words(nothing, nothing, nothing.astype(np.int32))
+    cut = _engine().cut(codes.tobytes().decode("utf-32-le"), hmm=False)
+    lengths = np.fromiter(map(len, cut), dtype=np.int64, count=len(cut))
+    starts = np.cumsum(lengths) - lengths
+    solid = codes[starts] > 32
+    starts, lengths = starts[solid], lengths[solid]
+    return Words(starts, lengths, _hashes(codes, starts, lengths, bits))
+
+
+def _hashes(codes: Codes, starts: Rows, lengths: Rows, bits: int) -> Buckets:
+    """Hash spans: the difference of two prefix sums of code * power, brought to the same power."""
+    powers, inverses = _powers(len(codes))
+    sums = np.zeros(len(codes) + 1, dtype=np.uint64)
+    np.cumsum((codes.astype(np.uint64) + _WORD) * powers, out=sums[1:])
+    spans = (sums[starts + lengths] - sums[starts]) * inverses[starts]
+    mixed = (spans ^ (spans >> np.uint64(29))) * _WORD_MIX
+    return (mixed >> np.uint64(64 - bits)).astype(np.int32)
+
+
+_POWERS: Final = 1 << 16
+
+
+@lru_cache(maxsize=4)
+def _powers_to(size: int) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]:
+    """Return the first powers of an odd number modulo 2 ** 64, and of its inverse."""
+    base = np.full(size, _WORD, dtype=np.uint64)
+    base[0] = 1
+    inverse = np.full(size, np.uint64(pow(int(_WORD), -1, 1 << 64)), dtype=np.uint64)
+    inverse[0] = 1
+    return np.multiply.accumulate(base), np.multiply.accumulate(inverse)
+
+
+def _powers(size: int) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]:
+    powers, inverses = _powers_to(max(_POWERS, 1 << size.bit_length()))
+    return powers[:size], inverses[:size]

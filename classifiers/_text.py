@@ -4,15 +4,15 @@ What evasion does to a text (full-width and circled letters, traditional charact
 ``加.徽.亻言``, ``互聯(lián)網(wǎng)``) is undone by tables, so that a model sees the word that was meant. People always
 see the original; spans found in the plain form are mapped back to it.
 
-Almost everything is one look-up per code point over a whole batch. Only rows that hold a trigger character
-(a contact word, a radical standing alone, a bracketed syllable) take the slower way through ``_mend``.
+Almost everything is one look-up per code point over a whole batch. Only rows in which one of the rules applies
+(a contact word in disguise, a radical standing alone, a bracketed syllable) take the slower way through ``_mend``.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
@@ -33,7 +33,8 @@ _DROP: Final = 0xFFFFFFFF
 _CJK: Final = 1
 _FILL: Final = 2  # what people put between characters to hide a word
 _EXPAND: Final = 4  # one code point that stands for several
-_TRIGGER: Final = 8  # may start something that only the slow way sees
+_PAIR: Final = 8  # first part of a character that is written as two
+_LEAD: Final = 16  # without one of these no lead-in word is there
 
 _MAX_GAP: Final = 3
 _MAX_ROUNDS: Final = 16
@@ -131,8 +132,9 @@ _SYLLABLE: Final = (
 )
 _BRACKETED: Final = re.compile(rf"(?<=[㐀-鿿])[(\[{{]\s?(?=[a-z]{{2,6}}\s?[)\]}}]){_SYLLABLE}\s?[)\]}}]")
 
-_TRIGGERS: Final = "女亻讠扌氵忄犭钅饣纟阝疒艹廴辶薇徽葳芯伈扣叩蔻裙❤♥佳伽茄枷冩唰"
-_PAIR_HEADS: Final = frozenset(pair[0] for pair in _SPLIT)
+_LEAD_CHARS: Final = "abcdefghijklmnopqrstuvwxyz薇徽葳芯伈扣叩蔻裙❤♥佳伽茄枷冩唰鹅聊女君"
+# With what a lead-in word begins: the search looks at these places alone.
+_LEAD_HEADS: Final = r"(?=[wvqkjdsl加+佳伽茄咖嘉家枷薇徽葳微扣叩蔻企裙君女代带戴黛唰思丝(\[{])"
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,11 +253,10 @@ def _classify(kind: npt.NDArray[np.uint8]) -> None:
     kind[0x2190:0x2C00] |= _FILL  # arrows, shapes, dingbats
     kind[0x1F000:0x1FB00] |= _FILL  # emoji
     kind[0xFFFD] |= _FILL
-    for char in _TRIGGERS:
-        kind[ord(char)] |= _TRIGGER
-    for char in _PAIR_HEADS:
-        kind[ord(char)] |= _TRIGGER
-    kind[97:123] |= _TRIGGER
+    for char in _LEAD_CHARS:
+        kind[ord(char)] |= _LEAD
+    for pair in _SPLIT:
+        kind[ord(pair[0])] |= _PAIR
 
 
 # --- the fast way ----------------------------------------------------------------------------------
@@ -286,6 +287,11 @@ def normalise_all(texts: Sequence[str]) -> list[str]:
     """Return the plain forms alone."""
     batch = normalise_batch(texts)
     return _decode(batch.codes).split("\n")[:-1]
+
+
+def plain(batch: Batch, start: int, end: int) -> str:
+    """Return the plain text of some codes of a batch."""
+    return _decode(batch.codes[start:end])
 
 
 def _join(texts: Sequence[str]) -> tuple[Codes, Index, npt.NDArray[np.int64]]:
@@ -346,8 +352,29 @@ def _gaps(kinds: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_] | None:
 def _triggered(codes: Codes, bounds: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """Return the numbers of the rows that need the slow way."""
     kinds = tables().kind[codes]
-    hits = np.flatnonzero(kinds & (_TRIGGER | _EXPAND))
-    return np.unique(np.searchsorted(bounds, hits, side="right") - 1)
+    hits = np.flatnonzero(kinds & (_EXPAND | _PAIR | _LEAD))
+    found = kinds[hits]
+    sure = (found & _EXPAND) != 0
+    pairs = np.flatnonzero(found & _PAIR)
+    sure[pairs] |= np.isin(_keys(codes, hits[pairs]), _split_keys())
+    rows = np.searchsorted(bounds, hits, side="right") - 1
+    asked = np.unique(rows[(found & _LEAD) != 0])
+    leads = [row for row in asked.tolist() if _any_lead().search(_slice(codes, bounds, row))]
+    return np.unique(np.concatenate((rows[sure], np.array(leads, dtype=np.int64))))
+
+
+def _keys(codes: Codes, places: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Return one number for each code at ``places`` and the next one (a row always ends in ``BREAK``)."""
+    return (codes[places].astype(np.int64) << 32) | codes[places + 1]
+
+
+@lru_cache(maxsize=1)
+def _split_keys() -> npt.NDArray[np.int64]:
+    return np.array([(ord(pair[0]) << 32) | ord(pair[1]) for pair in _SPLIT], dtype=np.int64)
+
+
+def _slice(codes: Codes, bounds: npt.NDArray[np.int64], row: int) -> str:
+    return _decode(codes[bounds[row] : bounds[row + 1] - 1])
 
 
 # --- the slow way ----------------------------------------------------------------------------------
@@ -361,14 +388,9 @@ def _splice(
     done = 0
     for row in rows.tolist():
         low, high = int(bounds[row]), int(bounds[row + 1]) - 1
-        text = _decode(codes[low:high])
-        if not _needs_mending(text):
-            continue
         pieces.append((codes[done:low], starts[done:low], ends[done:low]))
-        pieces.append(_mend(text, starts[low:high], ends[low:high]))
+        pieces.append(_mend(_decode(codes[low:high]), starts[low:high], ends[low:high]))
         done = high
-    if not pieces:
-        return codes, starts, ends
     pieces.append((codes[done:], starts[done:], ends[done:]))
     return (
         np.concatenate([piece[0] for piece in pieces]),
@@ -377,24 +399,25 @@ def _splice(
     )
 
 
-@lru_cache(maxsize=1)
-def _rules() -> tuple[tuple[re.Pattern[str], str], ...]:
-    split = tuple((re.compile(re.escape(pair)), char) for pair, char in _SPLIT.items())
-    return split + tuple((re.compile(pattern), meant) for pattern, meant in _LEADS) + ((_BRACKETED, ""),)
+Rule = tuple[re.Pattern[str], str]
 
 
 @lru_cache(maxsize=1)
-def _any_rule() -> re.Pattern[str]:
-    pairs = "|".join(map(re.escape, _SPLIT))
+def _rules() -> tuple[Rule, ...]:
+    """Return the rules in order; an empty meaning for the split characters, which have one each."""
+    leads = tuple((re.compile(pattern), meant) for pattern, meant in _LEADS)
+    return (*leads, (_BRACKETED, ""))
+
+
+@lru_cache(maxsize=1)
+def _any_split() -> re.Pattern[str]:
+    return re.compile("|".join(map(re.escape, _SPLIT)))
+
+
+@lru_cache(maxsize=1)
+def _any_lead() -> re.Pattern[str]:
     leads = "|".join(f"(?:{pattern})" for pattern, _ in _LEADS)
-    return re.compile(f"{pairs}|{leads}|{_BRACKETED.pattern}")
-
-
-def _needs_mending(text: str) -> bool:
-    if _any_rule().search(text):
-        return True
-    kind = tables().kind
-    return any(kind[ord(char)] & _EXPAND for char in text if ord(char) >= 0x80 and ord(char) < _TABLE_SIZE)
+    return re.compile(f"{_LEAD_HEADS}(?:{leads}|{_BRACKETED.pattern})")
 
 
 def _mend(text: str, starts: Index, ends: Index) -> tuple[Codes, Index, Index]:
@@ -402,8 +425,10 @@ def _mend(text: str, starts: Index, ends: Index) -> tuple[Codes, Index, Index]:
     for _ in range(_MAX_ROUNDS):
         before = text
         text, starts, ends = _expand(text, starts, ends)
-        for pattern, meant in _rules():
-            text, starts, ends = _replace(pattern, meant, text, starts, ends)
+        text, starts, ends = _replace(_any_split(), _SPLIT, text, starts, ends)
+        if _any_lead().search(text):
+            for pattern, meant in _rules():
+                text, starts, ends = _replace(pattern, meant, text, starts, ends)
         codes, starts, ends = _clean(_encode(text), starts, ends)
         text = _decode(codes)
         if text == before:
@@ -412,20 +437,21 @@ def _mend(text: str, starts: Index, ends: Index) -> tuple[Codes, Index, Index]:
 
 
 def _replace(
-    pattern: re.Pattern[str], meant: str, text: str, starts: Index, ends: Index
+    pattern: re.Pattern[str], meant: str | Mapping[str, str], text: str, starts: Index, ends: Index
 ) -> tuple[str, Index, Index]:
-    """Write ``meant`` for each match; every new character stands for the whole match."""
+    """Write what is meant for each match; every new character stands for the whole match."""
     words: list[str] = []
     firsts: list[Index] = []
     lasts: list[Index] = []
     done = 0
     for match in pattern.finditer(text):
         low, high = match.span()
-        if text[low:high] == meant:
+        word = meant if isinstance(meant, str) else meant[match[0]]
+        if match[0] == word:
             continue
-        words += [text[done:low], meant]
-        firsts += [starts[done:low], np.full(len(meant), starts[low], dtype=np.int32)]
-        lasts += [ends[done:low], np.full(len(meant), ends[high - 1], dtype=np.int32)]
+        words += [text[done:low], word]
+        firsts += [starts[done:low], np.full(len(word), starts[low], dtype=np.int32)]
+        lasts += [ends[done:low], np.full(len(word), ends[high - 1], dtype=np.int32)]
         done = high
     if not words:
         return text, starts, ends
@@ -438,12 +464,10 @@ def _replace(
 def _expand(text: str, starts: Index, ends: Index) -> tuple[str, Index, Index]:
     """Write out code points that stand for several (``㎏``, ``½``)."""
     kind = tables().kind
-    if not any(kind[ord(char)] & _EXPAND for char in text if ord(char) < _TABLE_SIZE):
+    wide = kind[np.minimum(_encode(text), _TABLE_SIZE - 1)] & _EXPAND
+    if not wide.any():
         return text, starts, ends
-    words = [
-        unicodedata.normalize("NFKC", c) if ord(c) < _TABLE_SIZE and kind[ord(c)] & _EXPAND else c
-        for c in text
-    ]
+    words = [unicodedata.normalize("NFKC", c) if w else c for c, w in zip(text, wide.tolist(), strict=True)]
     lengths = np.fromiter(map(len, words), dtype=np.int64, count=len(words))
     return "".join(words).replace("\n", " "), np.repeat(starts, lengths), np.repeat(ends, lengths)
 

@@ -1,34 +1,35 @@
-"""The fast tier: every question at once from hashed character n-grams, thousands of posts a second on one core.
+"""The fast tier: every question at once from hashed n-grams and words, thousands of posts a second on one core.
 
-A score is a weighted sum over the distinct n-grams of the normalised post, divided by the post's length in the
-same weights, and calibrated. Because it is a sum, a reason is simply the part of the text that carried it.
+A score is a weighted sum over the distinct features of the normalised post, divided by the post's length in the same
+weights. Because it is a sum, a reason is simply the part of the text that carried it. A yes/no question may take a
+second look: a small quadratic form over the scores of all questions, which knows what else the post is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, cast
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from classifiers import _artifact
 from classifiers._artifact import Head, Model
-from classifiers._features import Grams, grams
-from classifiers._question import Question
+from classifiers._features import Buckets, Grams, grams, ones
+from classifiers._reasons import stretches
 from classifiers._registry import BY_LABEL, YES_NO
-from classifiers._text import Batch, Normalised, normalise_batch
+from classifiers._text import Batch, normalise_batch, plain
 from monitor.core.errors import ClassifierError
 from monitor.core.model import Label, Reading, Reason, Signal
 
 BATCH: Final = 512
-_SPANS: Final = 2  # reasons of one answer
-_LONGEST: Final = 24  # code points of one reason
 _DIGITS: Final = 4
+_SPARE: Final = 2  # rows of a table before the known features: nothing (bucket 0), and unseen
 
 Floats = npt.NDArray[np.float32]
+Flags = Mapping[Label, npt.NDArray[np.bool_]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,15 @@ class Columns:
     def where(self, label: Label) -> list[int]:
         """Return the columns of a question."""
         return [column for column, head in enumerate(self.heads) if head.label == label]
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a batch of texts is for the models: normalised, its features, and the same as a sparse matrix."""
+
+    batch: Batch
+    found: Grams
+    matrix: Any
 
 
 def load(folder: Path | None = None) -> FastTier:
@@ -78,8 +88,10 @@ class FastTier:
         self._bits, self._orders = model.bits, model.orders
         self._thresholds = dict(model.thresholds)
         always = [not BY_LABEL[Label(head.label)].given for head in model.heads]
+        self._slots = _slots(model)
         self._first = _columns(model, np.flatnonzero(always))
         self._then = _columns(model, np.flatnonzero(np.logical_not(always)))
+        self._looks = _looks(model, len(self._first.heads))
         self._models = {label: f"{label}@{model.version}" for label in self.labels}
 
     def classify(self, texts: Sequence[str]) -> list[Reading]:
@@ -94,9 +106,11 @@ class FastTier:
         """Return the probabilities alone: ``label`` or ``label=value`` -> one number per text (for measuring)."""
         found: dict[str, list[Floats]] = {}
         for low in range(0, len(texts), BATCH):
-            matrix = grams(normalise_batch(texts[low : low + BATCH]), self._bits, self._orders).matrix()
-            for columns in (self._first, self._then):
-                chances = _chances(columns, matrix @ columns.table)
+            seen = self._see(texts[low : low + BATCH])
+            for columns, chances in (
+                (self._first, self._first_chances(seen)),
+                (self._then, _chances(self._then, _raw(self._then, seen.matrix))),
+            ):
                 for column, head in enumerate(columns.heads):
                     name = head.label if head.value == "1" else f"{head.label}={head.value}"
                     found.setdefault(name, []).append(chances[:, column])
@@ -108,75 +122,95 @@ class FastTier:
             readings += self._batch(texts[low : low + BATCH], explain)
         return readings
 
-    def _batch(self, texts: Sequence[str], explain: bool) -> list[Reading]:
+    def _see(self, texts: Sequence[str]) -> Seen:
         batch = normalise_batch(texts)
-        found = grams(batch, self._bits, self._orders)
-        matrix = found.matrix()
-        chances = _chances(self._first, matrix @ self._first.table)
-        binary: dict[Label, list[Signal]] = {}
+        found = grams(batch, self._bits, self._orders, words=True)
+        buckets, pointer = found.distinct()
+        return Seen(batch, found, ones(self._slots[buckets], pointer, len(self._first.table)))
+
+    def _first_chances(self, seen: Seen) -> Floats:
+        """Return the probabilities of the heads that are always asked."""
+        raw = _raw(self._first, seen.matrix)
+        chances = _chances(self._first, raw)
+        if self._looks:
+            sheet = np.hstack((np.ones((len(raw), 1), dtype=np.float32), raw, raw * raw))
+            for column, look in self._looks.items():
+                chances[:, column] = _logistic(sheet @ look)
+        return chances
+
+    def _batch(self, texts: Sequence[str], explain: bool) -> list[Reading]:
+        seen = self._see(texts)
+        chances = self._first_chances(seen)
+        columns: list[list[Signal]] = []
         flags: dict[Label, npt.NDArray[np.bool_]] = {}
         for label in YES_NO:
             (column,) = self._first.where(label)
             flags[label] = chances[:, column] >= self._thresholds[label]
-            asked = np.ones(len(texts), dtype=np.bool_) if explain else flags[label]
-            reasons = self._reasons(BY_LABEL[label], column, np.flatnonzero(asked), batch, found, texts)
-            binary[label] = [
-                Signal(label, score, flag, None, reasons.get(row, ()))
-                for row, (score, flag) in enumerate(
-                    zip(_rounded(chances[:, column]), flags[label].tolist(), strict=True)
-                )
-            ]
-        signals = [list(row) for row in zip(*binary.values(), strict=True)]
-        for row, signal in enumerate(_chosen(self._first, Label.SENTIMENT, chances)):
-            signals[row].append(signal)
-        self._ask_then(matrix, flags, signals)
+            told = np.arange(len(texts)) if explain else np.flatnonzero(flags[label])
+            reasons = self._reasons(label, column, told, seen, texts)
+            columns.append(
+                [
+                    Signal(label, score, flag, None, reasons.get(row, ()))
+                    for row, (score, flag) in enumerate(
+                        zip(_rounded(chances[:, column]), flags[label].tolist(), strict=True)
+                    )
+                ]
+            )
+        columns.append(_chosen(self._first, Label.SENTIMENT, chances))
+        signals = [list(row) for row in zip(*columns, strict=True)]
+        self._ask_then(seen, flags, signals)
         return [Reading(tuple(row), "fast", self._models) for row in signals]
 
-    def _ask_then(
-        self, matrix: object, flags: dict[Label, npt.NDArray[np.bool_]], signals: list[list[Signal]]
-    ) -> None:
+    def _ask_then(self, seen: Seen, flags: Flags, signals: list[list[Signal]]) -> None:
         """Answer the questions that are only asked of flagged posts."""
         labels = [label for label in (Label.TOPIC, Label.URGENCY) if label in self.labels]
-        if not labels:
-            return
         wanted = {
             label: np.any([flags[given] for given in BY_LABEL[label].given], axis=0) for label in labels
         }
-        rows = np.flatnonzero(np.any(list(wanted.values()), axis=0))
+        rows = np.flatnonzero(np.any(list(wanted.values()), axis=0)) if labels else np.zeros(0, dtype=np.int64)
         if not len(rows):
             return
-        chances = _chances(self._then, matrix[rows] @ self._then.table)  # type: ignore[index]
+        chances = _chances(self._then, _raw(self._then, seen.matrix[rows]))
         for label in labels:
             for row, signal in zip(rows.tolist(), _chosen(self._then, label, chances), strict=True):
                 if wanted[label][row]:
                     signals[row].append(signal)
 
     def _reasons(
-        self,
-        question: Question,
-        column: int,
-        rows: npt.NDArray[np.intp],
-        batch: Batch,
-        found: Grams,
-        texts: Sequence[str],
+        self, label: Label, column: int, rows: npt.NDArray[np.int64], seen: Seen, texts: Sequence[str]
     ) -> dict[int, tuple[Reason, ...]]:
-        """Return reasons for the named rows: the stretches of text with the largest share of the sum."""
-        weights = self._first.table[:, column]
+        """Return reasons for the named rows, in the order of the text."""
         reasons: dict[int, tuple[Reason, ...]] = {}
-        for row in rows.tolist():
-            low, high = int(batch.bounds[row]), int(batch.bounds[row + 1])
-            if high - low > 1:
-                shares = _shares(weights[found.buckets[low:high]], found.orders)
-                reasons[row] = _told(question, _stretches(shares), batch.row(row), texts[row])
+        batch, explain = seen.batch, BY_LABEL[label].explain
+        weights = self._first.table[:, column]
+        for stretch in stretches(weights, self._slots, seen.found, batch, rows):
+            start, end = int(batch.starts[stretch.start]), int(batch.ends[stretch.end - 1])
+            told = Reason(
+                start, end, texts[stretch.row][start:end], explain(plain(batch, stretch.start, stretch.end))
+            )
+            before = reasons.get(stretch.row, ())
+            early = before and start < before[0].start
+            reasons[stretch.row] = (told, *before) if early else (*before, told)
         return reasons
 
 
 # --- scores ----------------------------------------------------------------------------------------
 
 
+def _slots(model: Model) -> Buckets:
+    """Return for every bucket its row in the tables."""
+    slots = np.ones(1 << model.bits, dtype=np.int32)
+    slots[0] = 0
+    slots[model.buckets] = np.arange(_SPARE, _SPARE + len(model.buckets), dtype=np.int32)
+    return slots
+
+
 def _columns(model: Model, chosen: npt.NDArray[np.intp]) -> Columns:
     heads = tuple(model.heads[column] for column in chosen)
-    table = np.ascontiguousarray(np.column_stack((model.weights[:, chosen], model.norms)), dtype=np.float32)
+    table = np.zeros((_SPARE + len(model.buckets), len(chosen) + 1), dtype=np.float32)
+    table[_SPARE:, :-1] = model.weights[:, chosen]
+    table[_SPARE:, -1] = model.norms
+    table[1, -1] = model.unseen
     return Columns(
         table,
         heads,
@@ -186,14 +220,31 @@ def _columns(model: Model, chosen: npt.NDArray[np.intp]) -> Columns:
     )
 
 
-def _chances(columns: Columns, sums: Floats) -> Floats:
-    """Turn sums (last column: squared length) into probabilities."""
+def _looks(model: Model, heads: int) -> dict[int, Floats]:
+    """Return column -> coefficients of the second look."""
+    first = [head.label for head in model.heads if not BY_LABEL[Label(head.label)].given]
+    looks = {first.index(label): np.array(look, dtype=np.float32) for label, look in model.looks.items()}
+    if any(len(look) != 1 + 2 * heads for look in looks.values()):
+        raise ClassifierError(f"model {model.version} does not fit together; run 'huiyin train all'")
+    return looks
+
+
+def _raw(columns: Columns, matrix: Any) -> Floats:
+    """Return the scores: sums over the length, with bias."""
+    sums: Floats = matrix @ columns.table
     length = np.sqrt(np.maximum(sums[:, -1:], np.float32(1e-6)))
-    score = columns.slope * (sums[:, :-1] / length + columns.bias) + columns.offset
+    return sums[:, :-1] / length + columns.bias
+
+
+def _chances(columns: Columns, raw: Floats) -> Floats:
+    return _logistic(columns.slope * raw + columns.offset)
+
+
+def _logistic(score: Floats) -> Floats:
     return (1.0 / (1.0 + np.exp(-np.clip(score, -30, 30), dtype=np.float64))).astype(np.float32)
 
 
-def _rounded(chances: npt.NDArray[np.floating[npt.NBitBase]] | Floats) -> list[float]:
+def _rounded(chances: npt.NDArray[Any]) -> list[float]:
     return [round(chance, _DIGITS) for chance in chances.tolist()]
 
 
@@ -209,56 +260,3 @@ def _chosen(columns: Columns, label: Label, chances: Floats) -> list[Signal]:
         Signal(label, score, False, values[index])
         for score, index in zip(_rounded(top), best.tolist(), strict=True)
     ]
-
-
-# --- reasons ---------------------------------------------------------------------------------------
-
-
-def _shares(weights: Floats, orders: tuple[int, ...]) -> list[float]:
-    """Return each character's share of the sum: an n-gram's weight is dealt to its characters."""
-    size = len(weights)
-    shares = np.zeros(size + max(orders), dtype=np.float64)
-    for column, order in enumerate(orders):
-        dealt = weights[:, column] / order
-        for step in range(order):
-            shares[step : step + size] += dealt
-    return cast(list[float], shares[1:size].tolist())
-
-
-def _stretches(shares: list[float]) -> list[tuple[int, int]]:
-    """Return up to ``_SPANS`` separate stretches [start, end) with the largest sums above the level."""
-    gains = [share for share in shares if share > 0]
-    level = 0.5 * sum(gains) / len(gains) if gains else 0.0
-    left = [share - level for share in shares]
-    found: list[tuple[int, int]] = []
-    while len(found) < _SPANS:
-        start, end, total = _largest(left)
-        if end == 0 or (total <= 0 and found):
-            break
-        found.append((start, end))
-        left[start:end] = [-1e9] * (end - start)
-    return sorted(found)
-
-
-def _largest(values: list[float]) -> tuple[int, int, float]:
-    """Return the stretch with the largest sum, at most ``_LONGEST`` long (Kadane's scan)."""
-    best = (0, 0, float("-inf"))
-    start, total = 0, 0.0
-    for index, value in enumerate(values):
-        if total <= 0 or index - start >= _LONGEST:
-            start, total = index, 0.0
-        total += value
-        if total > best[2]:
-            best = (start, index + 1, total)
-    return best if best[2] > -1e8 else (0, 0, 0.0)
-
-
-def _told(
-    question: Question, stretches: list[tuple[int, int]], plain: Normalised, text: str
-) -> tuple[Reason, ...]:
-    """Word the stretches and map them to the original text."""
-    reasons = []
-    for start, end in stretches:
-        low, high = plain.span(start, end)
-        reasons.append(Reason(low, high, text[low:high], question.explain(plain.text[start:end])))
-    return tuple(reasons)

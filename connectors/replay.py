@@ -13,7 +13,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from connectors._limits import MAX_ITEM, broken, decode_json, id_of, moment, words_of
+from connectors._limits import MAX_ITEM, broken, decode_json, id_of, words_of
+from connectors._posts import read_post
 from connectors._settings import read, refuse, setting
 from monitor.core.errors import Malformed, Rejected, Unavailable
 from monitor.core.model import Broken, Effect, Health, PostKind, RawPost
@@ -192,7 +193,10 @@ def _read(channel: str, raw: bytes, number: int) -> tuple[RawPost | Broken, floa
         row = decode_json(raw.strip())
         if not isinstance(row, dict):
             raise Malformed("the line is no object", "shape")
-        return _demo_row(channel, row) if "via" in row else _post(channel, row)
+        if "via" in row:
+            return _demo_row(channel, row)
+        post = read_post(channel, row)
+        return post, None if post.posted_at is None else post.posted_at.timestamp()
     except Malformed as error:
         return broken(channel, error, raw, str(number)), None
 
@@ -204,29 +208,6 @@ def _needed(row: Mapping[str, Any], key: str) -> str:
     return value
 
 
-def _words(row: Mapping[str, Any]) -> str:
-    text = words_of(row.get("text"))
-    if text is None:
-        raise Malformed("there are no words in the line", "empty")
-    return text
-
-
-def _post(channel: str, row: Mapping[str, Any]) -> tuple[RawPost, float | None]:
-    posted_at = moment(row.get("posted_at"))
-    post = RawPost(
-        channel,
-        _needed(row, "id"),
-        _words(row),
-        author=id_of(row.get("author")),
-        posted_at=posted_at,
-        thread=id_of(row.get("thread")),
-        reply_to=id_of(row.get("reply_to")),
-        url=words_of(row.get("url")),
-        lang=id_of(row.get("lang")),
-    )
-    return post, None if posted_at is None else posted_at.timestamp()
-
-
 def _demo_row(channel: str, row: Mapping[str, Any]) -> tuple[RawPost, float | None]:
     """Return a row of the demo week, which knows no date: the post gets the moment of its playing."""
     at = row.get("at")
@@ -235,11 +216,13 @@ def _demo_row(channel: str, row: Mapping[str, Any]) -> tuple[RawPost, float | No
     if row.get("event") == "recall":
         target = _needed(row, "target")
         return RawPost(channel, target, "", PostKind.REMOVAL, thread=thread, by="author"), seconds
-    user = id_of(row.get("user"))
+    text, user = words_of(row.get("text")), id_of(row.get("user"))
+    if text is None:
+        raise Malformed("there are no words in the line", "empty")
     post = RawPost(
         channel,
         _needed(row, "id"),
-        _words(row),
+        text,
         author=None if user == "0" else user,
         thread=thread,
         reply_to=id_of(row.get("reply_to")),

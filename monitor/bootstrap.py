@@ -113,12 +113,24 @@ def plugins(group: str) -> Mapping[str, EntryPoint]:
     return {point.name: point for point in entry_points(group=group)}
 
 
-def _factory(group: str, name: str) -> Callable[..., object]:
-    point = plugins(group).get(name)
-    if point is None:
+def _point(group: str, name: str) -> EntryPoint:
+    found = plugins(group).get(name)
+    if found is None:
         raise ConfigError(f"no plug-in `{name}` is installed; {near(name, plugins(group))}")
-    loaded: Callable[..., object] = guard.made(name, point.load)
-    return loaded
+    return found
+
+
+def _made(point: EntryPoint, *given: Any) -> Any:
+    """Import a plug-in and call its factory; raises ConfigError, ClassifierError or PluginError."""
+    return guard.made(point.name, guard.made(point.name, point.load), *given)
+
+
+def connector_from(point: EntryPoint, channel: ChannelConfig, seconds: float) -> GuardedConnector:
+    """Return the connector that an entry point makes, behind the fence.
+
+    Raises: ConfigError from the plug-in; PluginError naming it when it breaks or keeps no contract.
+    """
+    return guard.GuardedConnector(_made(point, channel), point.name, seconds)
 
 
 def build_connector(config: Config, channel: ChannelConfig, seconds: float) -> GuardedConnector:
@@ -127,8 +139,7 @@ def build_connector(config: Config, channel: ChannelConfig, seconds: float) -> G
     Raises: ConfigError naming file, key and mend; PluginError naming the plug-in.
     """
     try:
-        made = guard.made(channel.type, _factory(CONNECTORS, channel.type), channel)
-        return guard.GuardedConnector(made, channel.type, seconds)
+        return connector_from(_point(CONNECTORS, channel.type), channel, seconds)
     except ConfigError as error:
         raise ConfigError(str(channel_fault(config, channel, str(error)))) from None
 
@@ -152,7 +163,7 @@ def channel_faults(config: Config, name: str) -> list[Fault]:
     found: list[Fault] = []
     for _round in range(len(channel.settings) + 1):
         try:
-            guard.made(channel.type, _factory(CONNECTORS, channel.type), channel)
+            connector_from(_point(CONNECTORS, channel.type), channel, 1.0)
             return found
         except ConfigError as error:
             fault = channel_fault(config, channel, str(error))
@@ -177,7 +188,8 @@ def settings_of(kind: str) -> list[Field[Any]]:
 
     Raises: ConfigError when no such plug-in is installed.
     """
-    module = sys.modules[_factory(CONNECTORS, kind).__module__]
+    point = _point(CONNECTORS, kind)
+    module = sys.modules[guard.made(kind, point.load).__module__]
     declared = getattr(module, "Settings", None)
     return list(fields(declared)) if is_dataclass(declared) else []
 
@@ -193,7 +205,7 @@ def load_classifier(data: Path) -> Classifier:
     """Load the model that serves in this data directory; raises ClassifierError or PluginError with the mend."""
     from classifiers import _artifact
 
-    loaded = guard.made(_FAST, _factory(CLASSIFIERS, _FAST), _artifact.active_folder(data / "models"))
+    loaded = _made(_point(CLASSIFIERS, _FAST), _artifact.active_folder(data / "models"))
     return guard.GuardedClassifier(loaded, _FAST)
 
 
@@ -313,6 +325,7 @@ __all__ = [
     "build",
     "build_connector",
     "channel_faults",
+    "connector_from",
     "database_status",
     "faults",
     "from_environment",

@@ -95,7 +95,7 @@ class GuardedConnector:
     Args:
         inner: the plug-in's object.
         plugin: name of the plug-in, for messages.
-        seconds: deadline of one send and one read-back.
+        seconds: deadline of one send; a read-back, which walks through history, has twice that.
     """
 
     def __init__(self, inner: Connector, plugin: str, seconds: float) -> None:
@@ -205,7 +205,7 @@ class GuardedConnector:
         Raises: Unavailable, RateLimited or Rejected; PluginError.
         """
         try:
-            return await self._run("read_back", self._seconds, self._inner.read_back(effect))
+            return await self._run("read_back", 2 * self._seconds, self._inner.read_back(effect))
         except (Malformed, Uncertain):
             raise Unavailable(f"the source behind `{self.plugin}` gave no clear answer") from None
 

@@ -185,7 +185,7 @@ def hoisted(root: typer.Typer, arguments: Sequence[str]) -> list[str]:
         if word == "--":
             kept += [word, *after]
             break
-        if option in (*_WITH_VALUE, "--quiet") and option not in own:
+        if option in (*_WITH_VALUE, "--quiet", "-q") and option not in own:
             before.append(word)
             before += [after.pop(0)] if option in _WITH_VALUE and "=" not in word and after else []
         else:

@@ -447,6 +447,9 @@ class Cases(Protocol):
         """Open several cases in few statements; the answer is in the order of ``news``."""
 
     def get(self, case_id: int) -> Case: ...
+    def hold(self, case_id: int) -> Case:
+        """Return a case that no other transaction changes, nor its history, until this one ends."""
+
     def by_reference(self, reference: str) -> Case: ...
     def save(self, case: Case, seen_version: int) -> Case:
         """Write ``case`` with ``version = seen_version + 1``; raises Conflict when the stored version differs."""

@@ -15,7 +15,6 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from functools import partial
 from multiprocessing import get_context
-from pathlib import Path
 from typing import Final
 
 from monitor import bootstrap, logs
@@ -42,11 +41,11 @@ class _Mine:
     model: Classifier | None = None
 
 
-def _load(data: Path) -> None:
+def _load(load: Callable[[], Classifier]) -> None:
     die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    _Mine.model = bootstrap.load_classifier(data)
+    _Mine.model = load()
 
 
 def _classify(texts: Sequence[str]) -> list[Reading]:
@@ -55,17 +54,23 @@ def _classify(texts: Sequence[str]) -> list[Reading]:
 
 
 class Pool:
-    """A classifier that shares a batch out over processes (see :class:`monitor.core.ports.Classifier`)."""
+    """A classifier that shares a batch out over processes (see :class:`monitor.core.ports.Classifier`).
 
-    def __init__(self, inner: Classifier, data: Path, procs: int) -> None:
+    Args:
+        inner: says name, version and labels.
+        load: makes the same classifier in a process of its own.
+        procs: how many processes.
+    """
+
+    def __init__(self, inner: Classifier, load: Callable[[], Classifier], procs: int) -> None:
         self.name, self.version, self.labels = inner.name, inner.version, inner.labels
-        self._data = data
+        self._load = load
         self._procs = procs
         self._pool = self._open()
 
     def _open(self) -> ProcessPoolExecutor:
         return ProcessPoolExecutor(
-            self._procs, get_context("spawn"), initializer=_load, initargs=(self._data,)
+            self._procs, get_context("spawn"), initializer=_load, initargs=(self._load,)
         )
 
     def classify(self, texts: Sequence[str]) -> list[Reading]:
@@ -153,7 +158,7 @@ def run(app: App, stop: threading.Event, procs: int | None = None) -> None:
     if number == 1 or app.deps.classifier is None:
         Worker(app, stop).run()
         return
-    pool = Pool(app.deps.classifier, app.config.data, number)
+    pool = Pool(app.deps.classifier, partial(bootstrap.load_classifier, app.config.data), number)
     try:
         Worker(app, stop, replace(app.deps, classifier=pool)).run()
     finally:

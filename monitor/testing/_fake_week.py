@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import secrets
 import signal
 import sys
 import time
@@ -85,6 +86,7 @@ async def _play_row(fake: FakeQQ, plan: Plan, row: Row) -> None:
 async def _put_in_box(url: str, row: Row) -> None:
     """Post one row as the form of the box page does; waits as long as the service is away or busy."""
     form = {"text": row["text"], "contact": row.get("contact") or "", "unit": row.get("unit") or ""}
+    form["once"] = secrets.token_urlsafe(12)  # the number of the form: sent again, it is one writing
     where, pause = urlsplit(url), 0.25
     async with aiohttp.ClientSession(headers={"Origin": f"{where.scheme}://{where.netloc}"}) as session:
         while True:

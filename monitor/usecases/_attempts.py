@@ -35,10 +35,10 @@ def wait_after(wrong: int) -> float:
 
 
 def must_wait(store: Store, account: str, now: datetime) -> bool:
-    """Say whether the account behind the key has to wait before its next try."""
-    wrong = recent(store, account, now, 3_600)
+    """Say whether the try that was just noted for the account behind the key comes too soon after the others."""
+    wrong = recent(store, account, now, 3_600) - 1
     wait = wait_after(wrong)
-    return wrong >= PER_HOUR or (wait > 0 and recent(store, account, now, wait) > 0)
+    return wrong >= PER_HOUR or (wait > 0 and recent(store, account, now, wait) > 1)
 
 
 def too_many_from(store: Store, address: str, now: datetime) -> bool:

@@ -214,15 +214,17 @@ def _try(deps: Deps, login: str, remote: str) -> _Try:
 def _begin(deps: Deps, made: _Try) -> str | None:
     """Count the try before it is evaluated, so that tries at the same moment cannot slip through together.
 
+    A try that has to wait is rolled back: only what is evaluated counts.
+
     Returns: the stored hash to compare with, None for an unknown login.
 
     Raises: NotAllowed when the account or the address has to wait.
     """
     now = deps.clock.now()
     with deps.uow.begin() as store:
+        store.accounts.note_failure(made.account, now)
         if must_wait(store, made.account, now) or too_many_from(store, made.address, now):
             raise NotAllowed(_REFUSED)
-        store.accounts.note_failure(made.account, now)
         return store.accounts.password_hash(made.login)
 
 

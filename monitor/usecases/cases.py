@@ -162,7 +162,7 @@ _WATCHES = (
 def _perform(deps: Deps, case_id: int, watch: _Watch) -> bool:
     """Do what is due in a transaction of its own, after looking again; says whether there was something."""
     with deps.uow.begin() as store:
-        case = store.cases.get(case_id)
+        case = store.cases.hold(case_id)
         if case.state not in watch.states:
             return False
         duty = watch.check(case, store.events.of(case_id), deps.clock.now(), deps.rules)

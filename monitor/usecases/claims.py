@@ -99,7 +99,7 @@ def save_claim(
     Raises: NotFound, NotAllowed, Conflict, BadMove (another kind of case), BadInput.
     """
     with deps.uow.begin(actor) as store:
-        case, now = store.cases.get(case_id), deps.clock.now()
+        case, now = store.cases.hold(case_id), deps.clock.now()
         require(actor, "claims.save", case=case)
         if case.kind is not CaseKind.CLARIFICATION:
             raise BadMove("only a clarification case has a statement to check; reroute the case first")

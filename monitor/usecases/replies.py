@@ -135,7 +135,7 @@ def draft(
     Raises: NotFound, NotAllowed (another person's draft), BadMove (nothing to answer), Conflict, BadInput.
     """
     with deps.uow.begin(actor) as store:
-        case = store.cases.get(case_id)
+        case = store.cases.hold(case_id)
         role = acting_role(actor, "replies.draft", case=case)
         if not answerable(case):
             raise BadMove(f"a {case.kind} case that is {case.state} takes no answer")
@@ -220,8 +220,9 @@ def approve(deps: Deps, actor: Actor, reply_id: int, version: int) -> Reply:
         approved = replace(reply, state=ReplyState.APPROVED, approved_by=actor.login, approved_at=now)
         saved = store.replies.save(approved, version)
         link = _rate_link(store, deps, case) if case.kind is CaseKind.GRIEVANCE else None
-        threads = send(store, deps, case, saved, link)
+        # The ledger lets one transaction at a time go on, so what send() counts, nobody else counts meanwhile.
         _event(store, deps, saved, "reply_approved", (actor, role))
+        threads = send(store, deps, case, saved, link)
         advance(store, deps, actor, case, Step("answer", detail={"reply": saved.id, "threads": threads}))
     return saved
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from monitor.core.model import (
     SYSTEM,
@@ -39,17 +40,28 @@ class _Wanted:
     receipt: str | None
 
     @property
-    def gathers(self) -> bool:
-        """Whether the case may be shared with near-duplicates: a receipt and a person at risk stand alone."""
-        return (
-            self.receipt is None and self.opening.kind is not CaseKind.CARE and self.post.group_id is not None
-        )
+    def gathered_under(self) -> tuple[CaseKind, int] | None:
+        """Under what near-duplicates share the case; a receipt and a person at risk stand alone."""
+        if self.receipt is not None or self.opening.kind is CaseKind.CARE or self.post.group_id is None:
+            return None
+        return self.opening.kind, self.post.group_id
+
+
+@dataclass(frozen=True, slots=True)
+class _Fresh:
+    """A case to open, and the later posts of the batch that join it."""
+
+    want: _Wanted
+    joining: list[int]
+
+
+def _event(deps: Deps, case_id: int, kind: str, **detail: object) -> CaseEvent:
+    return CaseEvent(case_id, kind, SYSTEM.login, Role.SYSTEM, deps.clock.now(), detail=detail)
 
 
 def note(store: Store, deps: Deps, case_id: int, kind: str, **detail: object) -> None:
     """Append an event of the system to the history of a case."""
-    event = CaseEvent(case_id, kind, SYSTEM.login, Role.SYSTEM, deps.clock.now(), detail=detail)
-    store.events.add(event)
+    store.events.add(_event(deps, case_id, kind, **detail))
 
 
 def open_cases(store: Store, deps: Deps, pairs: Sequence[tuple[Post, Reading]]) -> list[Case]:
@@ -92,9 +104,8 @@ def _count_silent(store: Store, readings: Iterable[Reading]) -> None:
 
 def _open_by_group(store: Store, wanted: Sequence[_Wanted]) -> dict[tuple[CaseKind, int], int]:
     groups: dict[CaseKind, set[int]] = defaultdict(set)
-    for want in wanted:
-        if want.gathers and want.post.group_id is not None:
-            groups[want.opening.kind].add(want.post.group_id)
+    for kind, group in filter(None, (want.gathered_under for want in wanted)):
+        groups[kind].add(group)
     return {
         (kind, group): case_id
         for kind, ids in groups.items()
@@ -118,35 +129,44 @@ def _open_or_join(
     store: Store,
     deps: Deps,
     wanted: Sequence[_Wanted],
-    known: dict[tuple[CaseKind, int], int],
+    known: Mapping[tuple[CaseKind, int], int],
     served: set[tuple[CaseKind, int]],
 ) -> list[Case]:
-    opened: list[Case] = []
+    over = served | _standing(store, wanted)
+    fresh: list[_Fresh] = []
+    gathering: dict[tuple[CaseKind, int], _Fresh] = {}
     joining: dict[int, list[int]] = defaultdict(list)
     for want in wanted:
-        kind, group = want.opening.kind, want.post.group_id
-        if (kind, want.post.id) in served or _stands_already(store, want):
+        key = want.gathered_under
+        if (want.opening.kind, want.post.id) in over:
             continue
-        if want.gathers and group is not None and (kind, group) in known:
-            joining[known[kind, group]].append(want.post.id)
-            continue
-        case = _open(store, deps, want)
-        opened.append(case)
-        if want.gathers and group is not None:
-            known[kind, group] = case.id
+        if key is not None and key in known:
+            joining[known[key]].append(want.post.id)
+        elif key is not None and key in gathering:
+            gathering[key].joining.append(want.post.id)
+        else:
+            fresh.append(_Fresh(want, []))
+            if key is not None:
+                gathering[key] = fresh[-1]
     for case_id, post_ids in joining.items():
         store.cases.attach(case_id, post_ids)
-        note(store, deps, case_id, "attached", posts=post_ids)
+    opened = _open(store, deps, fresh)
+    late = {case.id: one.joining for case, one in zip(opened, fresh, strict=True) if one.joining}
+    store.events.add_many(
+        [_event(deps, case_id, "attached", posts=ids) for case_id, ids in [*joining.items(), *late.items()]]
+    )
     return opened
 
 
-def _stands_already(store: Store, want: _Wanted) -> bool:
-    """Say whether the post has a case of this kind: a worker whose lease ran out may have been here before."""
-    return any(case.kind is want.opening.kind for case in store.cases.of_post(want.post.id))
+def _standing(store: Store, wanted: Sequence[_Wanted]) -> set[tuple[CaseKind, int]]:
+    """Return (kind, post id) that have their case: a worker whose lease ran out may have been here before."""
+    found = store.cases.of_posts(sorted({want.post.id for want in wanted}))
+    return {(case.kind, post_id) for post_id, cases in found.items() for case in cases}
 
 
-def _new_case(deps: Deps, want: _Wanted) -> NewCase:
-    kind, post, now = want.opening.kind, want.post, deps.clock.now()
+def _new_case(one: _Fresh, now: datetime) -> NewCase:
+    want = one.want
+    kind, post = want.opening.kind, want.post
     due = first_due(kind, now, shipped())
     topical = want.reading if kind in _WITH_TOPIC else None
     urgency = topical.value(Label.URGENCY) if topical else None
@@ -155,7 +175,7 @@ def _new_case(deps: Deps, want: _Wanted) -> NewCase:
         state=INITIAL[kind],
         rank=rank(want.opening.bucket, post.received_at),
         channel=post.channel,
-        post_ids=(post.id,),
+        post_ids=(post.id, *one.joining),
         policy=want.opening.policy,
         score=want.opening.score,
         thread=post.thread,
@@ -164,27 +184,38 @@ def _new_case(deps: Deps, want: _Wanted) -> NewCase:
         topic=topical.value(Label.TOPIC) if topical else None,
         urgency="high" if kind is CaseKind.CARE else urgency,
         receipt=want.receipt,
-        group_id=post.group_id if want.gathers else None,
+        group_id=None if want.gathered_under is None else post.group_id,
     )
 
 
-def _open(store: Store, deps: Deps, want: _Wanted) -> Case:
+def _open(store: Store, deps: Deps, fresh: Sequence[_Fresh]) -> list[Case]:
     now = deps.clock.now()
-    case = store.cases.open(_new_case(deps, want), now)
-    note(store, deps, case.id, "opened", policy=case.policy, posts=[want.post.id])
-    content: Mapping[str, object] = {"kind": case.kind, "policy": case.policy, "posts": [want.post.id]}
-    store.ledger.append("case.opened", case.reference, SYSTEM.login, content, now)
-    return case
+    opened = store.cases.open_many([_new_case(one, now) for one in fresh], now)
+    told = [(case, [one.want.post.id]) for case, one in zip(opened, fresh, strict=True)]
+    store.events.add_many(
+        [_event(deps, case.id, "opened", policy=case.policy, posts=posts) for case, posts in told]
+    )
+    store.ledger.append_many(
+        [
+            (
+                "case.opened",
+                case.reference,
+                SYSTEM.login,
+                {"kind": case.kind, "policy": case.policy, "posts": posts},
+            )
+            for case, posts in told
+        ],
+        now,
+    )
+    return opened
 
 
 # --- recalls ---------------------------------------------------------------------------------------
 
 
 def _cases_of(store: Store, post: Post) -> list[Case]:
-    found = {
-        case.id: case for post_id in store.posts.revisions(post) for case in store.cases.of_post(post_id)
-    }
-    return list(found.values())
+    found = store.cases.of_posts(store.posts.revisions(post))
+    return list({case.id: case for cases in found.values() for case in cases}.values())
 
 
 def _all_gone(store: Store, case: Case) -> bool:

@@ -41,13 +41,17 @@ from monitor.usecases import accounts, cases, ledger, queue, replies
 
 GROUP = 700_001
 PASSWORD = "a long drill pass phrase"
-GRIEVANCES = (
-    "{n} 号楼电梯坏了三周没人修，老师们天天爬六楼，请后勤给个说法",
-    "食堂二楼的饭菜又涨价了，第 {n} 次反映，请工会帮忙问问",
-    "东门停车场天天没位子，{n} 号通知说的扩建什么时候动工？",
-    "九月的绩效到现在没发，问了 {n} 次人事处都说再等等，请给个准话",
-)
-CHATTER = ("今天操场的银杏真好看，第 {n} 棵最黄", "收到，谢谢老师 {n}", "明天教研活动改到 {n} 号会议室")
+CORPUS = Path(__file__).resolve().parents[2] / "corpora" / "domain"
+
+
+def grievances() -> list[str]:
+    """Return the grievances of the in-domain corpus: texts that do not resemble one another."""
+    rows = [
+        json.loads(line)
+        for path in sorted(CORPUS.glob("part*.jsonl"))
+        for line in path.read_text(encoding="utf-8").splitlines()
+    ]
+    return [row["text"] for row in rows if row["grievance"] and len(row["text"]) > 15]
 
 
 def free_port() -> int:
@@ -140,6 +144,8 @@ class Drill:
     acknowledged: list[str] = field(default_factory=list)
     said: list[int] = field(default_factory=list)
     approved: dict[str, int] = field(default_factory=dict)
+    texts: list[str] = field(default_factory=grievances)
+    refusals: Counter[str] = field(default_factory=Counter)
     over: bool = False
     count: int = 0
 
@@ -150,8 +156,7 @@ class Drill:
 
 
 def _words(drill: Drill) -> str:
-    shape = drill.chance.choice(GRIEVANCES if drill.chance.random() < 0.4 else CHATTER)
-    return shape.format(n=drill.next())
+    return f"今天操场的银杏真好看，第 {drill.next()} 棵最黄"
 
 
 async def post(drill: Drill, session: aiohttp.ClientSession) -> None:
@@ -186,9 +191,9 @@ async def post(drill: Drill, session: aiohttp.ClientSession) -> None:
 async def talk(drill: Drill) -> None:
     """Say things in the group for ever."""
     while not drill.over:
-        drill.said.append(
-            await drill.fake.say(GROUP, 90_000_000 + drill.chance.randint(1, 40), _words(drill))
-        )
+        words = drill.texts.pop() if drill.texts and drill.chance.random() < 0.5 else _words(drill)
+        user = 90_000_000 + drill.chance.randint(1, 40)
+        drill.said.append(await drill.fake.say(GROUP, user, words))
         await asyncio.sleep(0.05)
 
 
@@ -217,8 +222,10 @@ async def answer(drill: Drill, most: int) -> None:
         with drill.app.deps.uow.read() as store:
             people[role] = store.accounts.get(login).actor()
     while not drill.over:
-        with contextlib.suppress(HuiyinError):
+        try:
             await asyncio.to_thread(answer_some, drill, people[Role.OFFICER], people[Role.LEADER], most)
+        except HuiyinError as error:
+            drill.refusals[f"{error.code}: {error}"] += 1
         await asyncio.sleep(0.1)
 
 
@@ -247,7 +254,9 @@ async def settle(drill: Drill, patience: float) -> None:
     """Wait until nothing is under way any more."""
     deadline = time.monotonic() + patience
     while time.monotonic() < deadline:
-        busy = await asyncio.to_thread(lambda: _open_effects(drill) + _waiting(drill) + len(_lost_messages(drill)))
+        busy = await asyncio.to_thread(
+            lambda: _open_effects(drill) + _waiting(drill) + len(_lost_messages(drill))
+        )
         if not busy:
             return
         await asyncio.sleep(0.5)
@@ -292,6 +301,7 @@ def figures(drill: Drill, seed: int) -> dict[str, Any]:
         "answers_sent_twice": sum(n > 1 for n in sent.values()),
         "answers_not_sent": sum(n == 0 for n in sent.values()),
         "answers_by_state": {state.value: states[state] for state in ReplyState if states[state]},
+        "refusals": dict(drill.refusals),
         "outbox": outbox,
         "ledger_ok": ledger.verify(drill.app.deps).ok,
         "queue_continues": queue.take_next(drill.app.deps, officer, CaseFilter()) is not None,

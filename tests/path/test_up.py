@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -25,6 +26,7 @@ from monitor.core.model import SYSTEM, Case, CaseKind, Role
 from monitor.core.ports import CaseFilter, PartStatus
 from monitor.usecases import accounts
 
+WEEK = Path(__file__).resolve().parents[2] / "corpora" / "demo" / "week.jsonl"
 COMMAND = (sys.executable, "-m", "monitor.cli")
 GRIEVANCE = "工会您好，三号楼电梯坏了三周没人修，老师们天天爬六楼，请后勤处给个说法"
 
@@ -69,12 +71,9 @@ class Running:
         return [own, *own.children(recursive=True)]
 
     def parts(self) -> dict[str, PartStatus]:
-        app = bootstrap.build(config.load(None, self.data, {}), models=False)
-        try:
-            with app.deps.uow.read() as store:
-                return {part.name: part for part in store.operations.parts()}
-        finally:
-            app.close()
+        """Return what the health screen shows of the parts."""
+        with opened(self.data) as app, app.deps.uow.read() as store:
+            return {part.name: part for part in store.operations.parts()}
 
     def stop(self, number: signal.Signals) -> float:
         """End it and return how long that took."""
@@ -110,13 +109,30 @@ def up(data: Path, *options: str, port: int | None = None) -> Iterator[Running]:
                 process.wait(15)
 
 
-def cases(data: Path, *kinds: CaseKind) -> list[Case]:
-    app = bootstrap.build(config.load(None, data, {}), models=False)
+@contextmanager
+def opened(data: Path) -> Iterator[bootstrap.App]:
+    """Look into the store of a data directory."""
+    app = bootstrap.build(config.read(None, data, {})[0], models=False)
     try:
-        with app.deps.uow.read() as store:
-            return store.cases.page(CaseFilter(kinds=kinds), None, 100)
+        yield app
     finally:
         app.close()
+
+
+def cases(data: Path, *kinds: CaseKind) -> list[Case]:
+    with opened(data) as app, app.deps.uow.read() as store:
+        return store.cases.page(CaseFilter(kinds=kinds), None, 1_000)
+
+
+def posts(data: Path) -> int:
+    with opened(data) as app, app.deps.uow.read() as store:
+        return store.posts.count()
+
+
+def started(data: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    """Start Huiyin where it is expected to refuse."""
+    words = [*COMMAND, "--data", str(data), "up", *options]
+    return subprocess.run(words, capture_output=True, text=True, check=False, timeout=60)
 
 
 def write_into_box(running: Running, text: str) -> str:
@@ -139,9 +155,7 @@ def test_from_nothing_to_a_case_and_back_to_nothing(tmp_path: Path) -> None:
         assert re.search(r"\d{4}-\d{4}-\d{4}-\d{4}", page)
         until(lambda: cases(tmp_path, CaseKind.GRIEVANCE))
 
-        second = subprocess.run(
-            [*COMMAND, "--data", str(tmp_path), "up", "--no-ui"], capture_output=True, text=True, check=False
-        )
+        second = started(tmp_path, "--no-ui")
         assert second.returncode == 1
         assert f"process {running.process.pid}" in second.stderr
 
@@ -163,54 +177,44 @@ def test_from_nothing_to_a_case_and_back_to_nothing(tmp_path: Path) -> None:
         assert again.seconds < 10
         assert "admin" not in again.said, "the password is shown once"
         assert again.stop(signal.SIGINT) < 10
-    app = bootstrap.build(config.load(None, tmp_path, {}), models=False)
-    assert accounts.sign_in(app.deps, "admin", password[1], "127.0.0.1")
-    app.close()
+    with opened(tmp_path) as app:
+        assert accounts.sign_in(app.deps, "admin", password[1], "127.0.0.1")
 
 
-def test_the_demo_plays_once_with_its_people_and_never_mixes_with_real_posts(tmp_path: Path) -> None:
+def played(data: Path) -> int:
+    """Return how many lines of the demo week were played."""
+    return (data / "demo" / "qq.jsonl").read_text(encoding="utf-8").count('"played"')
+
+
+def sign_ins(said: str) -> dict[str, str]:
+    return dict(re.findall(r"^  ([a-z]+\.[a-z]+) +(\S+)", said, re.MULTILINE))
+
+
+def test_the_demo_goes_on_where_it_stopped_and_never_mixes_with_real_posts(tmp_path: Path) -> None:
+    week = [json.loads(line) for line in WEEK.read_text(encoding="utf-8").splitlines()]
+    said = [row for row in week if row.get("event", "message") == "message"]
+    wanted = {CaseKind.CARE, CaseKind.GRIEVANCE, CaseKind.CLARIFICATION, CaseKind.MODERATION}
     with up(tmp_path, "--no-ui", "--demo", "--demo-speed", "0") as running:
-        until(lambda: len(cases(tmp_path)) > 20, 60)
-        kinds = {case.kind for case in cases(tmp_path)}
-        assert {CaseKind.CARE, CaseKind.GRIEVANCE, CaseKind.CLARIFICATION, CaseKind.MODERATION} <= kinds
-        until(
-            lambda: (tmp_path / "demo" / "qq.jsonl").read_text(encoding="utf-8").count('"played"') == 571, 60
-        )
-        first = dict(re.findall(r"^  ([a-z]+\.[a-z]+) +(\S+)", running.said, re.MULTILINE))
+        first = sign_ins(running.said)
+        until(lambda: wanted <= {case.kind for case in cases(tmp_path)}, 60)
         running.stop(signal.SIGTERM)
-    app = bootstrap.build(config.load(None, tmp_path, {}), models=False)
-    people = {account.login: account for account in accounts.list_accounts(app.deps, SYSTEM)}
-    assert {role for account in people.values() for role in account.roles} == set(Role) - {
-        Role.MEMBER,
-        Role.SYSTEM,
-    }
+    with up(tmp_path, "--no-ui", "--demo", "--demo-speed", "0") as running:
+        assert sign_ins(running.said) == first
+        until(lambda: played(tmp_path) == len(week), 60)
+        until(lambda: posts(tmp_path) == len(said))
+        running.stop(signal.SIGTERM)
+    with opened(tmp_path) as app:
+        people = {account.login: account for account in accounts.list_accounts(app.deps, SYSTEM)}
+        assert set(first) == set(people)
+        for login, password in first.items():
+            assert accounts.sign_in(app.deps, login, password, "127.0.0.1")
+    roles = {role for account in people.values() for role in account.roles}
+    assert roles == set(Role) - {Role.MEMBER, Role.SYSTEM}
     assert people["hand.sun"].unit == "后勤处"
-    for login, password in first.items():
-        assert accounts.sign_in(app.deps, login, password, "127.0.0.1")
-    with app.deps.uow.read() as store:
-        posts = store.posts.count()
-    app.close()
-    assert set(first) == set(people)
-    with up(tmp_path, "--no-ui", "--demo", "--demo-speed", "0") as running:
-        assert dict(re.findall(r"^  ([a-z]+\.[a-z]+) +(\S+)", running.said, re.MULTILINE)) == first
-        time.sleep(1.0)
-        running.stop(signal.SIGTERM)
-    app = bootstrap.build(config.load(None, tmp_path, {}), models=False)
-    with app.deps.uow.read() as store:
-        assert store.posts.count() == posts
-    app.close()
-    mixed = subprocess.run(
-        [*COMMAND, "--data", str(tmp_path), "up", "--no-ui", "--no-demo"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert mixed.returncode == 2
-    assert "holds the demo" in mixed.stderr
-    for part in ("service", "worker"):
-        log = (tmp_path / "logs" / f"{part}.log").read_text(encoding="utf-8")
-        assert "绩效" not in log
-        assert "食堂" not in log
+    mixed = started(tmp_path, "--no-ui", "--no-demo")
+    assert (mixed.returncode, "holds the demo" in mixed.stderr) == (2, True)
+    logged = "".join(path.read_text(encoding="utf-8") for path in (tmp_path / "logs").glob("*.log"))
+    assert not [row["id"] for row in said if len(row["text"]) > 5 and row["text"] in logged]
 
 
 def test_a_taken_port_is_said_before_anything_starts(tmp_path: Path) -> None:
@@ -218,10 +222,7 @@ def test_a_taken_port_is_said_before_anything_starts(tmp_path: Path) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        made = subprocess.run(
-            [*COMMAND, "--data", str(tmp_path), "up", "--no-ui", "--port", str(port)],
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
+        made = started(tmp_path, "--no-ui", "--port", str(port))
     assert made.returncode == 2
     assert f"127.0.0.1:{port}" in made.stderr
     assert "--port" in made.stderr
@@ -238,15 +239,13 @@ def test_a_faulty_configuration_starts_in_safe_mode_and_names_the_key(tmp_path: 
             in running.said
         )
         assert answers(running.url("/healthz"))
-        until(lambda: "apeal_days" in running.parts().get("service", running.parts().get("worker")).note)  # type: ignore[union-attr]
+        until(lambda: "apeal_days" in "".join(part.note for part in running.parts().values()))
         running.stop(signal.SIGTERM)
 
 
 def test_a_faulty_store_starts_nothing(tmp_path: Path) -> None:
     (tmp_path / "huiyin.toml").write_text("[store]\nurrl = 'sqlite:///x.db'\n", encoding="utf-8")
-    made = subprocess.run(
-        [*COMMAND, "--data", str(tmp_path), "up", "--no-ui"], capture_output=True, text=True, check=False
-    )
+    made = started(tmp_path, "--no-ui")
     assert made.returncode == 2
     assert "store.urrl" in made.stderr
     assert not (tmp_path / "huiyin.db").exists()

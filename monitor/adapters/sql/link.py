@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from operator import itemgetter
-from typing import Any, Protocol, cast
+from typing import Any
 
-from sqlalchemy import Connection, CursorResult, Dialect, Executable
-from sqlalchemy.engine.interfaces import Compiled
+from sqlalchemy import Connection, CursorResult, Dialect, Executable, TextClause, UpdateBase
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.sql.compiler import SQLCompiler
 
@@ -78,22 +77,18 @@ def translated() -> Iterator[None]:
         raise refusal(error) from None
 
 
-class Compilable(Protocol):
-    """A statement that keeps still while it is executed for many rows."""
-
-    def compile(self, *, dialect: Dialect, column_keys: list[str]) -> Compiled:
-        """Return its text for a database."""
-
+PerRow = UpdateBase | TextClause
+"""A statement that is executed for many rows."""
 
 Ordered = Callable[[Mapping[str, Any]], Sequence[Any]]
 
 
 @lru_cache(maxsize=128)
 def _prepared(
-    statement: Compilable, dialect: Dialect, names: tuple[str, ...]
+    statement: PerRow, dialect: Dialect, names: tuple[str, ...]
 ) -> tuple[str, Ordered | None, dict[str, Any]]:
     """Return the text of a statement, the order of its parameters (None when they go by name), and the fixed ones."""
-    compiled = cast(SQLCompiler, statement.compile(dialect=dialect, column_keys=list(names)))
+    compiled: SQLCompiler = statement.compile(dialect=dialect, column_keys=list(names))
     fixed = {name: bind.value for name, bind in compiled.binds.items() if name not in names}
     order = compiled.positiontup
     return compiled.string, None if order is None else _tuple_of(order), fixed
@@ -138,7 +133,7 @@ class Link:
         except (SQLAlchemyError, UnicodeError, OverflowError) as error:
             raise refusal(error) from None
 
-    def many(self, statement: Compilable, rows: Sequence[Mapping[str, Any]]) -> None:
+    def many(self, statement: PerRow, rows: Sequence[Mapping[str, Any]]) -> None:
         """Execute a statement once per row; none is fine.
 
         The statement is compiled once for good, and rows go to the driver as they are: keep the statement in a

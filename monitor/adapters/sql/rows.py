@@ -13,7 +13,6 @@ from sqlalchemy import Column, Row, Table
 
 from monitor.adapters.sql import tables
 from monitor.core.model import (
-    BINARY_LABELS,
     Account,
     Action,
     Case,

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Column, delete, func, select, update
 
-from monitor.adapters.sql.dialect import insert, put, put_once
+from monitor.adapters.sql.dialect import alone, insert, put, put_once
 from monitor.adapters.sql.link import Link
 from monitor.adapters.sql.rows import (
     ACCOUNT,
@@ -234,7 +234,8 @@ class SqlAccounts:
         return self._text(api_token.c.login, api_token.c.digest == digest)
 
     def note_failure(self, key: str, now: datetime) -> None:
-        """Write a failed try; those older than a day are forgotten."""
+        """Write a failed try; those older than a day are forgotten. One transaction at a time counts under a key."""
+        alone(self._link, f"tries of {key}")
         self._link.run(
             delete(failure).where(failure.c.key == key, failure.c.at < micros(now - _FAILURES_KEPT))
         )

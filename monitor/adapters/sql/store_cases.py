@@ -122,6 +122,11 @@ class SqlCases:
             raise NotFound("there is no such case")
         return to_case(found)
 
+    def hold(self, case_id: int) -> Case:
+        """Return a case that no other transaction changes until this one ends; raises NotFound."""
+        _lock(self._link, case_id)
+        return self.get(case_id)
+
     def by_reference(self, reference: str) -> Case:
         """Return the case of a reference such as ``HY-000123``; raises NotFound."""
         case_id = case_id_of(reference)

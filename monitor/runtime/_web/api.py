@@ -19,11 +19,19 @@ from monitor.core.ports import CaseFilter, PostFilter
 from monitor.core.privacy import clean
 from monitor.runtime._web import figures, wire
 from monitor.runtime._web.once import Check, fingerprint, once, seen_case, seen_decision
-from monitor.runtime._web.reading import body_of, key_of, number_of, query_of, token_of, unauthorized
+from monitor.runtime._web.reading import (
+    body_of,
+    given,
+    key_of,
+    name_of,
+    number_of,
+    query_of,
+    token_of,
+    unauthorized,
+)
 from monitor.usecases import accounts, cases, claims, decide, ledger, queue, replies, trends
 from monitor.usecases.deps import Deps
 
-LONGEST_REF: Final = 100
 T = TypeVar("T")
 
 
@@ -76,9 +84,11 @@ def picked(value: object, kind: type[T]) -> T:
 
 def _queue(deps: Deps, call: Call) -> wire.QueuePage:
     asked: wire.QueueQuery = call.given
-    where = CaseFilter(asked.kind, asked.state, asked.channel, asked.unit, topic=asked.topic)
-    rank, _dot, number = (asked.after or "").partition(".")
-    after = (int(rank), int(number)) if asked.after else None
+    where = CaseFilter(
+        asked.kind, asked.state, given(asked.channel), given(asked.unit), topic=given(asked.topic)
+    )
+    rank, _dot, number = (given(asked.after) or "").partition(".")
+    after = (int(rank), int(number)) if number else None
     rows = queue.page(deps, call.actor, where, after, asked.limit)
     last = rows[-1].case if len(rows) == asked.limit else None
     return wire.QueuePage(
@@ -92,20 +102,21 @@ def _case(deps: Deps, call: Call) -> wire.CaseFull:
 
 def _claims(deps: Deps, call: Call) -> wire.ClaimPage:
     asked: wire.PageQuery = call.given
-    found = claims.page(deps, call.actor, asked.after, asked.limit)
+    found = claims.page(deps, call.actor, given(asked.after), asked.limit)
     last = found[-1].id if len(found) == asked.limit else None
     return wire.ClaimPage([picked(claim, wire.ClaimOut) for claim in found], last)
 
 
 def _trends(deps: Deps, call: Call) -> wire.TrendsOut:
     asked: wire.TrendQuery = call.given
+    label = given(asked.label)
     where = PostFilter(
-        asked.since,
-        asked.until,
-        asked.channel,
-        asked.unit,
-        None if asked.label is None else asked.label.value,
-        asked.topic,
+        given(asked.since),
+        given(asked.until),
+        given(asked.channel),
+        given(asked.unit),
+        None if label is None else label.value,
+        given(asked.topic),
     )
     cells = trends.series(deps, call.actor, where, asked.by, asked.group)
     totals = trends.totals(deps, call.actor, where)
@@ -361,16 +372,16 @@ async def actor_of(app: App, request: web.Request) -> Actor:
     return await asyncio.to_thread(_authenticated, app, token_of(request))
 
 
-def _at(operation: Operation, request: web.Request) -> Any:
+def _at(operation: Operation, request: web.Request) -> int | str | None:
     if operation.at == "id":
         return number_of(request, "id")
-    return clean(request.match_info["ref"], LONGEST_REF) if operation.at == "ref" else None
+    return name_of(request, operation.at) if operation.at else None
 
 
 async def _read(app: App, operation: Operation, request: web.Request) -> bytes:
     actor = await actor_of(app, request)
-    given = None if operation.query is None else query_of(request, operation.query)
-    call = Call(app, actor, _at(operation, request), given)
+    asked = None if operation.query is None else query_of(request, operation.query)
+    call = Call(app, actor, _at(operation, request), asked)
     return await asyncio.to_thread(lambda: msgspec.json.encode(operation.run(app.deps, call)))
 
 

@@ -9,9 +9,9 @@ from typing import Any, Final
 import msgspec
 
 from monitor.runtime._web import wire
-from monitor.runtime._web.api import LONGEST_REF, OPERATIONS, Operation
+from monitor.runtime._web.api import OPERATIONS, Operation
 from monitor.runtime._web.problems import KINDS, MEDIA_TYPE, Problem
-from monitor.runtime._web.reading import KEY_PATTERN, LARGEST
+from monitor.runtime._web.reading import KEY_PATTERN, LARGEST, LONGEST_REF
 
 VERSION: Final = "1"
 _REF: Final = "#/components/schemas/{name}"
@@ -53,19 +53,11 @@ def _of(operation: Operation) -> tuple[str, ...]:
     return tuple(codes)
 
 
-def _without_null(schema: Json) -> Json:
-    """Return the schema of a query parameter: what is not given is not there, it is never null."""
-    found = {key: value for key, value in schema.items() if key != "default" or value not in (None, [])}
-    some = [each for each in found.pop("anyOf", []) if each.get("type") != "null"]
-    return found | (some[0] if some else {})
-
-
 def _query(kind: type[Any]) -> list[Json]:
     ((_ref,), components) = msgspec.json.schema_components((kind,), ref_template=_REF)
     fields: Mapping[str, Json] = components[kind.__name__]["properties"]
     return [
-        {"name": name, "in": "query", "required": False, "schema": _without_null(schema)}
-        for name, schema in fields.items()
+        {"name": name, "in": "query", "required": False, "schema": schema} for name, schema in fields.items()
     ]
 
 

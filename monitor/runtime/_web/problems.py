@@ -11,7 +11,7 @@ from aiohttp import web
 
 from monitor.core.errors import HuiyinError, RateLimited
 
-PREFIX: Final = "urn:huiyin:problem:"
+PREFIX: Final = "urn:huiyin:"
 MEDIA_TYPE: Final = "application/problem+json"
 RETRY_SECONDS: Final = 5
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -12,10 +13,14 @@ from monitor.core.errors import HuiyinError
 from monitor.core.privacy import clean
 from monitor.runtime._web.problems import FieldError, Refusal
 
-T = TypeVar("T")
+T = TypeVar("T", bound=msgspec.Struct)
+V = TypeVar("V")
 
 DEEPEST: Final = 64
 LARGEST: Final = 2**53 - 1
+LONGEST_PARAMETER: Final = 1_000
+LONGEST_REF: Final = 100
+_INTEGER: Final = re.compile(r"-?[0-9]{1,18}")
 KEY_PATTERN: Final = r"^[\x21-\x7e]{1,200}$"
 _KEY: Final = re.compile(KEY_PATTERN)
 _TOKEN: Final = re.compile(r"[\x21-\x7e]{8,200}")
@@ -72,29 +77,40 @@ def body_of(raw: bytes, kind: type[T]) -> T:
         raise Refusal("request.malformed", "the body must be one JSON document in UTF-8") from None
 
 
+@cache
+def _shapes(kind: type[msgspec.Struct]) -> dict[str, str]:
+    """Return field -> kind of its JSON (``integer``, ``array``, ``string`` …)."""
+    _refs, components = msgspec.json.schema_components((kind,))
+    fields = components[kind.__name__]["properties"]
+    return {name: str(schema.get("type", "string")) for name, schema in fields.items()}
+
+
 def query_of(request: web.Request, kind: type[T]) -> T:
-    """Return the query as ``kind``; a field whose type is a tuple takes every value of its name.
+    """Return the query as ``kind``; a field that is an array takes every value of its name.
 
     Raises: Refusal naming the parameter.
     """
-    many = {field.name for field in msgspec.structs.fields(kind) if _is_tuple(field.type)}  # type: ignore[arg-type]
+    shapes = _shapes(kind)
     values: dict[str, Any] = {}
     for name in dict.fromkeys(request.query):
-        given = [clean(value, LONGEST_PARAMETER) for value in request.query.getall(name)]
-        if name not in many and len(given) > 1:
+        texts = [clean(value, LONGEST_PARAMETER) for value in request.query.getall(name)]
+        shape = shapes.get(name, "string")
+        if shape != "array" and len(texts) > 1:
             raise _wrong(f"query.{clean(name, 40)}", "given more than once")
-        values[name] = given if name in many else given[0]
+        values[name] = texts if shape == "array" else _read(texts[0], shape)
     try:
-        return msgspec.convert(values, kind, strict=False)
+        return msgspec.convert(values, kind)
     except msgspec.ValidationError as error:
         raise _fault(error, "query") from None
 
 
-LONGEST_PARAMETER: Final = 1_000
+def _read(text: str, shape: str) -> str | int:
+    return int(text) if shape == "integer" and _INTEGER.fullmatch(text) else text
 
 
-def _is_tuple(kind: Any) -> bool:
-    return getattr(kind, "__origin__", None) is tuple
+def given(value: V | msgspec.UnsetType) -> V | None:
+    """Return a field of a query, None when it was not given."""
+    return None if value is msgspec.UNSET else value
 
 
 def number_of(request: web.Request, name: str) -> int:
@@ -103,6 +119,14 @@ def number_of(request: web.Request, name: str) -> int:
     if not (value.isascii() and value.isdigit() and len(value) <= 16 and 0 < int(value) <= LARGEST):
         raise Refusal("request.not_found", "an id is a positive whole number")
     return int(value)
+
+
+def name_of(request: web.Request, name: str) -> str:
+    """Return a name in the path; raises Refusal: there is nothing under what is too long."""
+    value = request.match_info[name]
+    if len(value) > LONGEST_REF:
+        raise Refusal("request.not_found", f"a reference has at most {LONGEST_REF} characters")
+    return clean(value)
 
 
 def key_of(request: web.Request) -> str:
@@ -128,4 +152,14 @@ def unauthorized() -> HuiyinError:
     return Refusal("auth.required", "send `Authorization: Bearer TOKEN`; an administrator issues tokens")
 
 
-__all__ = ["DEEPEST", "KEY_PATTERN", "body_of", "key_of", "number_of", "query_of", "token_of", "unauthorized"]
+__all__ = [
+    "DEEPEST",
+    "KEY_PATTERN",
+    "body_of",
+    "key_of",
+    "name_of",
+    "number_of",
+    "query_of",
+    "token_of",
+    "unauthorized",
+]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any
 
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from monitor.core.model import (
     Action,
@@ -34,6 +34,9 @@ Words = Annotated[str, Meta(max_length=20_000)]
 Note = Annotated[str, Meta(max_length=2_000)]
 Limit = Annotated[int, Meta(ge=1, le=100, description="most items of a page")]
 Moment = Annotated[datetime, Meta(tz=True)]
+Cursor = Annotated[
+    str, Meta(pattern=r"^-?[0-9]{1,18}\.[0-9]{1,16}$", description="`next` of the page before")
+]
 
 
 class Asked(Struct, frozen=True, forbid_unknown_fields=True):
@@ -48,20 +51,17 @@ class QueueQuery(Asked, frozen=True):
 
     kind: tuple[CaseKind, ...] = ()
     state: tuple[CaseState, ...] = ()
-    channel: Name | None = None
-    unit: Name | None = None
-    topic: Name | None = None
-    after: (
-        Annotated[str, Meta(pattern=r"^-?[0-9]{1,18}\.[0-9]{1,16}$", description="`next` of the page before")]
-        | None
-    ) = None
+    channel: Name | UnsetType = UNSET
+    unit: Name | UnsetType = UNSET
+    topic: Name | UnsetType = UNSET
+    after: Cursor | UnsetType = UNSET
     limit: Limit = 50
 
 
 class PageQuery(Asked, frozen=True):
     """Which page of a list."""
 
-    after: Annotated[int, Meta(ge=1, le=LARGEST, description="`next` of the page before")] | None = None
+    after: Annotated[int, Meta(ge=1, le=LARGEST, description="`next` of the page before")] | UnsetType = UNSET
     limit: Limit = 50
 
 
@@ -70,12 +70,12 @@ class TrendQuery(Asked, frozen=True):
 
     by: Annotated[str, Meta(pattern="^(hour|day|week)$")] = "day"
     group: Annotated[str, Meta(pattern="^(all|channel|topic|sentiment|unit|label)$")] = "all"
-    since: Moment | None = None
-    until: Moment | None = None
-    channel: Name | None = None
-    unit: Name | None = None
-    topic: Name | None = None
-    label: Label | None = None
+    since: Moment | UnsetType = UNSET
+    until: Moment | UnsetType = UNSET
+    channel: Name | UnsetType = UNSET
+    unit: Name | UnsetType = UNSET
+    topic: Name | UnsetType = UNSET
+    label: Label | UnsetType = UNSET
 
 
 class Seen(Asked, frozen=True):

@@ -6,47 +6,17 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import typer
+from cli_world import Huiyin
 
 from monitor import words
 from monitor.cli import main as command
 from monitor.core.errors import BadInput, ConfigError, Unavailable
-
-
-@dataclass
-class Answer:
-    """What a command left behind."""
-
-    code: int
-    out: str
-    err: str
-
-
-Huiyin = Callable[..., Answer]
-
-
-@pytest.fixture
-def huiyin(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Huiyin]:
-    """Run a command line in this process."""
-    for name in ("HUIYIN_DATA", "HUIYIN_CONFIG", "HUIYIN_LANG"):
-        monkeypatch.setenv(name, "")
-        monkeypatch.delenv(name)
-
-    def run(*arguments: str) -> Answer:
-        with pytest.raises(SystemExit) as ended:
-            command.main(arguments)
-        said = capsys.readouterr()
-        code = ended.value.code
-        return Answer(code if isinstance(code, int) else 0, said.out, said.err)
-
-    yield run
-    words.use("zh")
 
 
 def test_the_version_is_said_at_once(huiyin: Huiyin) -> None:
@@ -54,9 +24,7 @@ def test_the_version_is_said_at_once(huiyin: Huiyin) -> None:
     best = 9.0
     for _try in range(5):
         begun = time.monotonic()
-        subprocess.run(
-            [sys.executable, "-m", "monitor.cli", "--version"], check=True, capture_output=True
-        )
+        subprocess.run([sys.executable, "-m", "monitor.cli", "--version"], check=True, capture_output=True)
         best = min(best, time.monotonic() - begun)
     print(f"huiyin --version: {best:.2f} s")
     assert best < 0.5

@@ -145,6 +145,7 @@ class Stub:
     answers: list[dict[str, Any]] = field(default_factory=list)
     forms: list[dict[str, str]] = field(default_factory=list)
     origins: list[str] = field(default_factory=list)
+    numbers: list[str] = field(default_factory=list)
     box_refusals: int = 1
     ws: web.WebSocketResponse | None = None
     runner: web.AppRunner | None = None
@@ -177,12 +178,14 @@ class Stub:
         return ws
 
     async def _box(self, request: web.Request) -> web.Response:
+        fields = {key: str(value) for key, value in (await request.post()).items()}
+        self.numbers.append(fields["once"])
         if self.box_refusals:
             self.box_refusals -= 1
             return web.Response(status=503)
         assert request.content_type == "application/x-www-form-urlencoded"
         self.origins.append(request.headers["Origin"])
-        self.forms.append({key: str(value) for key, value in (await request.post()).items()})
+        self.forms.append(fields)
         return web.Response(status=303, headers={"Location": "/box/r"})
 
     def messages(self) -> list[dict[str, Any]]:
@@ -240,7 +243,9 @@ async def test_player_plays_the_script_and_stays_to_do_what_is_asked(script: Pat
         assert [
             event["message_id"] for event in stub.events if event.get("notice_type") == "group_recall"
         ] == [one["message_id"]]
-        assert stub.forms == [{"text": "箱中一信", "contact": "a@example.org", "unit": ""}]
+        (form,) = stub.forms
+        assert form.pop("once") == stub.numbers[0]  # sent again after the refusal, under the same number
+        assert form == {"text": "箱中一信", "contact": "a@example.org", "unit": ""}
         assert stub.origins == [f"http://127.0.0.1:{stub.port}"]
         # the script has ended: what was played can still be answered and recalled
         await asyncio.sleep(0.3)

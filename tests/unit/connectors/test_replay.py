@@ -92,11 +92,12 @@ def test_lines_that_cannot_be_read_are_kept_and_the_others_go_on(tmp_path: Path)
         b"",
         [1],
         {"text": "no id"},
-        {"id": "x", "text": "  "},
+        {"via": "qq", "id": "x", "text": "  "},
         b'{"id":"y","text":"' + b"a" * 3_000_000 + b'"}',
         b"[" * 100_000,
         b'{"id":"z","text":"\xff"}',
         {"via": "qq", "event": "recall"},
+        {"id": "u", "kind": "unheard of", "text": "t"},
         {"id": True, "text": "t"},
         b'{"id":"s","text":"a\\ud800b\\u0000c"}',
         post(2),
@@ -114,7 +115,8 @@ def test_lines_that_cannot_be_read_are_kept_and_the_others_go_on(tmp_path: Path)
         ("8", "too_deep"),
         ("9", "encoding"),
         ("10", "no_id"),
-        ("11", "no_id"),
+        ("11", "kind"),
+        ("12", "no_id"),
     ]
     assert all(len(item.payload) <= 65_536 for item in found if isinstance(item, Broken))
 

@@ -147,6 +147,8 @@ async def test_the_queue_is_narrowed(world: World) -> None:
         ("/v1/trends?since=2026-01-01", "query.since"),
         ("/v1/trends?since=2026-01-01T00:00:00", "query.since"),
         ("/v1/trends?until=never", "query.until"),
+        ("/v1/trends?until=null", "query.until"),
+        ("/v1/trends?until=0.5", "query.until"),
     ],
 )
 async def test_a_wrong_parameter_is_named(world: World, path: str, wrong: str) -> None:
@@ -199,6 +201,7 @@ async def test_the_ledger_can_be_checked(world: World) -> None:
     assert proof["head"] == head
     unknown = (await world.get("/v1/ledger/prove/%E2%80%AE%00'--", "mo")).json
     assert unknown["entries"] == []
+    assert (await world.get(f"/v1/ledger/prove/{'x' * 101}", "mo")).problem == "request.not_found"
 
 
 # --- changing --------------------------------------------------------------------------------------

@@ -89,7 +89,7 @@ class Answer:
         assert self.headers["Content-Type"] == "application/problem+json", (self.status, self.body[:300])
         document = self.json
         assert document["status"] == self.status
-        return str(document["type"]).removeprefix("urn:huiyin:problem:")
+        return str(document["type"]).removeprefix("urn:huiyin:")
 
 
 @dataclass

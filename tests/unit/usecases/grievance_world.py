@@ -82,7 +82,9 @@ def go(deps: Deps, case: Case, action: str, actor: Actor = OFFICER, **given: str
 
 def answered(deps: Deps, case: Case, text: str = "已经协调，下周起增加班车。") -> Case:
     """Answer a case that is in work: drafted by a leader, approved by an officer."""
-    held = replies.draft(deps, LEADER, case.id, f"{text}（{case.reference} 第 {look(deps, case).version} 版）")
+    held = replies.draft(
+        deps, LEADER, case.id, f"{text}（{case.reference} 第 {look(deps, case).version} 版）"
+    )
     replies.approve(deps, OFFICER, held.id, held.version)
     return look(deps, case)
 

@@ -322,6 +322,18 @@ def test_the_waits_are_one_second_doubling_to_sixty() -> None:
     ]
 
 
+def test_a_hundred_tries_an_hour_are_enough_whatever_the_waiting(deps: Deps, clock: FixedClock) -> None:
+    add(deps)
+    key = deps.keys.digest("login", "mod.li")
+    with deps.uow.begin() as store:
+        for _n in range(100):
+            store.accounts.note_failure(key, clock.now())
+    clock.advance(minutes=59)
+    assert "wait a minute" in refused(deps, "mod.li", PASSWORD)
+    clock.advance(minutes=1, seconds=1)
+    assert accounts.sign_in(deps, "mod.li", PASSWORD, "r")
+
+
 def test_an_hour_of_guesses_from_two_hundred_addresses(deps: Deps, clock: FixedClock) -> None:
     """S-05: at most 100 are evaluated in an hour, and the owner gets in after waiting."""
     add(deps)

@@ -10,9 +10,11 @@ from grievance_world import (
     OFFICER_2,
     STRANGER,
     S,
+    answered,
     bring,
     events_of,
     feed,
+    go,
     grievance,
     ledger_kinds,
     look,
@@ -46,7 +48,7 @@ from monitor.testing.builders import (
     deps_over,
     raw,
 )
-from monitor.usecases import box, claims, replies
+from monitor.usecases import box, claims, ratings, replies
 from monitor.usecases._suggestion import SUGGESTION
 from monitor.usecases.deps import Deps, Rules
 
@@ -312,17 +314,17 @@ def test_the_answer_to_an_edited_post_takes_its_newest_handle(deps: Deps) -> Non
 
 
 def test_the_mark_of_a_second_answer_is_another_one(deps: Deps) -> None:
-    """Read-back must not take the first answer for the second."""
-    case, other = rumour(deps, "g1"), rumour(deps, "g1", start=50)
-    assert case.id == other.id
-    marks = set()
-    for words in ("第一次答复", "第二次答复"):
-        fresh = bring(deps, grievance(deps), S.IN_WORK)
-        held = drafted(deps, fresh, words)
-        replies.approve(deps, OFFICER, held.id, held.version)
-        marks |= {effect.mark for effect in effects_of(deps, fresh)}
-    assert len(marks) == 2
-    assert not any(a in b for a in marks for b in marks - {a})
+    """Read-back must not take the first answer to a case for the second."""
+    case = bring(deps, grievance(deps), S.ANSWERED)
+    (first,) = effects_of(deps, case)
+    ratings.rate(deps, first.text.rsplit("/", 1)[1], "no", 1)
+    answered(deps, go(deps, case, "start", assignee="hugo"))
+    second = effects_of(deps, case)[-1]
+    assert second.id != first.id
+    assert case.reference in first.mark
+    assert case.reference in second.mark
+    assert first.mark not in second.text
+    assert second.mark not in first.text
 
 
 def test_box_answers_stay_in_the_box(deps: Deps) -> None:
