@@ -11,6 +11,7 @@ import io
 import json
 import re
 import shutil
+import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -150,7 +151,7 @@ def read(folder: Path) -> Model:
         )
     try:
         return _unpack(manifest, packed, folder)
-    except (KeyError, ValueError, TypeError, IndexError, OSError) as error:
+    except (KeyError, ValueError, TypeError, IndexError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise ClassifierError(_mend(folder, "manifest.json and weights.npz do not fit")) from error
 
 
@@ -219,6 +220,14 @@ def evaluation(folder: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
+def held_out_f1(folder: Path) -> dict[str, float]:
+    """Return question -> F1 (macro-F1 for values) on the parts held out when the version was made."""
+    figures = evaluation(folder).get("held_out", {})
+    return {
+        label: found["f1"] for label, found in figures.items() if isinstance(found, dict) and "f1" in found
+    }
+
+
 def _write_json(path: Path, content: object) -> None:
     path.write_text(
         json.dumps(content, ensure_ascii=False, indent=1, sort_keys=True) + "\n", encoding="utf-8"
@@ -228,19 +237,40 @@ def _write_json(path: Path, content: object) -> None:
 # --- the versions of one installation --------------------------------------------------------------
 
 
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One model version of an installation; ``fault`` says why it cannot serve, empty when it can."""
+
+    version: str
+    folder: Path
+    serves: bool
+    fault: str = ""
+
+
 def active_folder(models: Path | None) -> Path:
     """Return the folder that serves: the one named in ``models/active.json``, else the shipped one."""
     history = _history(models)
     return SHIPPED if models is None or not history or history[-1] == "shipped" else models / history[-1]
 
 
-def versions(models: Path | None) -> list[tuple[str, Path, bool]]:
-    """Return (version, folder, serves) of the shipped model and of every added one."""
+def versions(models: Path | None) -> list[Version]:
+    """Return the shipped model and every added one, damaged ones included."""
     serving = active_folder(models)
     folders = [SHIPPED]
     if models is not None and models.is_dir():
-        folders += sorted(path for path in models.iterdir() if (path / "manifest.json").is_file())
-    return [(str(_manifest(path).get("version", path.name)), path, path == serving) for path in folders]
+        folders += sorted(
+            path for path in models.iterdir() if path.is_dir() and not path.name.startswith(".")
+        )
+    if serving not in folders:
+        folders.append(serving)
+    return [_version(path, path == serving) for path in folders]
+
+
+def _version(folder: Path, serves: bool) -> Version:
+    try:
+        return Version(read(folder).version, folder, serves)
+    except ClassifierError as error:
+        return Version(folder.name, folder, serves, str(error))
 
 
 def add(models: Path, source: Path) -> str:
@@ -275,7 +305,9 @@ def use(models: Path, version: str) -> None:
         if not _VERSION.fullmatch(version):
             raise ClassifierError("no such model; see 'huiyin models list'")
         read(models / version)
-    _write_history(models, [*_history(models), version])
+    history = _history(models)
+    if not history or history[-1] != version:
+        _write_history(models, [*history, version])
 
 
 def rollback(models: Path) -> str:

@@ -46,8 +46,9 @@ Rows = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """Words of a batch: where each begins in ``Batch.codes``, how long it is, and its bucket."""
+    """Words of a batch: row, where each begins in ``Batch.codes``, how long it is, and its bucket."""
 
+    rows: Rows
     starts: Rows
     lengths: Rows
     buckets: Buckets
@@ -78,8 +79,7 @@ class Grams:
         lengths = np.diff(self.bounds) * len(self.orders)
         keys = np.repeat(owner, lengths) + self.buckets.ravel()
         if self.words is not None:
-            of = np.searchsorted(self.bounds, self.words.starts, side="right") - 1
-            keys = np.concatenate((keys, owner[of] + self.words.buckets))
+            keys = np.concatenate((keys, owner[self.words.rows] + self.words.buckets))
         keys.sort()
         first = np.ones(len(keys), dtype=np.bool_)
         np.not_equal(keys[1:], keys[:-1], out=first[1:])
@@ -118,7 +118,7 @@ def grams(batch: Batch, bits: int = BITS, orders: tuple[int, ...] = ORDERS, word
             found = found[:size]
             found[room[: len(found)] < order] = 0
             buckets[: len(found), orders.index(order)] = found
-    return Grams(buckets, batch.bounds, orders, bits, _words(shapes, bits) if words else None)
+    return Grams(buckets, batch.bounds, orders, bits, _words(shapes, batch.bounds, bits) if words else None)
 
 
 def _shapes(codes: Codes) -> Codes:
@@ -150,17 +150,18 @@ def word_list() -> str:
     return sha256(words.encode()).hexdigest()[:12]
 
 
-def _words(codes: Codes, bits: int) -> Words:
+def _words(codes: Codes, bounds: Rows, bits: int) -> Words:
     """Cut the batch into words and hash each by the codes that it covers; blanks and breaks are none."""
     if not len(codes):
         nothing = np.zeros(0, dtype=np.int64)
-        return Words(nothing, nothing, nothing.astype(np.int32))
+        return Words(nothing, nothing, nothing, nothing.astype(np.int32))
     cut = _engine().cut(codes.tobytes().decode("utf-32-le"), hmm=False)
     lengths = np.fromiter(map(len, cut), dtype=np.int64, count=len(cut))
     starts = np.cumsum(lengths) - lengths
     solid = codes[starts] > 32
     starts, lengths = starts[solid], lengths[solid]
-    return Words(starts, lengths, _hashes(codes, starts, lengths, bits))
+    rows = np.searchsorted(bounds, starts, side="right") - 1
+    return Words(rows, starts, lengths, _hashes(codes, starts, lengths, bits))
 
 
 def _hashes(codes: Codes, starts: Rows, lengths: Rows, bits: int) -> Buckets:

@@ -62,4 +62,8 @@ class Question:
 
     def explain(self, text: str) -> str:
         """Return the sentence that words a reason, from the plain text of its span."""
-        return next((told for words, told in self.why if any(word in text for word in words)), self.why_else)
+        for words, told in self.why:
+            for word in words:
+                if word in text:
+                    return told
+        return self.why_else

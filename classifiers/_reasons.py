@@ -24,13 +24,8 @@ _LEVEL: Final = 0.5
 Floats = npt.NDArray[np.float64]
 
 
-@dataclass(frozen=True, slots=True)
-class Stretch:
-    """A span [start, end) in ``Batch.codes`` that speaks for the answer about a row."""
-
-    row: int
-    start: int
-    end: int
+# Row, span [first, last) in ``Batch.codes``, and the span [start, end) of the original text behind it.
+Stretch = tuple[int, int, int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +47,9 @@ class _Flat:
         return np.searchsorted(self.bases, places, side="right") - 1
 
 
-def stretches(weights: npt.NDArray[np.float32], slots: Buckets, found: Grams, batch: Batch, rows: Rows) -> list[Stretch]:
+def stretches(
+    weights: npt.NDArray[np.float32], slots: Buckets, found: Grams, batch: Batch, rows: Rows
+) -> list[Stretch]:
     """Return up to ``SPANS`` stretches of each row, strongest first; rows without a text have none.
 
     Args:
@@ -74,11 +71,20 @@ def stretches(weights: npt.NDArray[np.float32], slots: Buckets, found: Grams, ba
     for turn in range(SPANS):
         starts, ends, sums = _largest(values, flat)
         good = np.flatnonzero((sums > 0) | (turn == 0))
-        shift = flat.shift[good] - 1
-        told += map(Stretch, rows[good].tolist(), (starts[good] + shift).tolist(), (ends[good] + shift).tolist())
-        for start, end in zip(starts[good].tolist(), ends[good].tolist(), strict=True):
-            values[start:end] = -_WALL
+        first, last = starts[good] + flat.shift[good] - 1, ends[good] + flat.shift[good] - 1
+        columns = (rows[good], first, last, batch.starts[first], batch.ends[last - 1])
+        told += zip(*(column.tolist() for column in columns), strict=True)
+        if turn + 1 < SPANS:
+            _wall_off(values, starts[good], ends[good])
     return told
+
+
+def _wall_off(values: Floats, starts: Rows, ends: Rows) -> None:
+    """Let the next turn leave out what has been told."""
+    edges = np.zeros(len(values) + 1, dtype=np.int8)
+    edges[starts] += 1
+    edges[ends] -= 1
+    values[np.cumsum(edges[:-1], dtype=np.int8) > 0] = -_WALL
 
 
 def _shares(weights: npt.NDArray[np.float32], slots: Buckets, found: Grams, flat: _Flat) -> Floats:
@@ -101,11 +107,10 @@ def _add_words(
     if found.words is None:
         return
     words = found.words
-    base = np.full(len(found.bounds), -1, dtype=np.int64)
+    base = np.full(len(found.bounds) - 1, -1, dtype=np.int64)
     base[flat.rows] = flat.shift
-    of = np.searchsorted(found.bounds, words.starts, side="right") - 1
-    mine = np.flatnonzero(base[of] >= 0) if len(flat.rows) < len(base) - 1 else np.arange(len(of))
-    starts = words.starts[mine] - base[of[mine]] + 1
+    mine = np.flatnonzero(base[words.rows] >= 0)
+    starts = words.starts[mine] - base[words.rows[mine]] + 1
     lengths = words.lengths[mine]
     dealt = weights[slots[words.buckets[mine]]].astype(np.float64) / lengths
     first = np.cumsum(lengths) - lengths

@@ -289,9 +289,9 @@ def normalise_all(texts: Sequence[str]) -> list[str]:
     return _decode(batch.codes).split("\n")[:-1]
 
 
-def plain(batch: Batch, start: int, end: int) -> str:
-    """Return the plain text of some codes of a batch."""
-    return _decode(batch.codes[start:end])
+def plain(batch: Batch) -> str:
+    """Return the plain texts of a batch as one string, index for index like ``codes``."""
+    return _decode(batch.codes)
 
 
 def _join(texts: Sequence[str]) -> tuple[Codes, Index, npt.NDArray[np.int64]]:

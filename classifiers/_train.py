@@ -1,8 +1,8 @@
-"""Fit the linear heads of the fast tier with scikit-learn; only this module imports it.
+"""Fit the heads of the fast tier with scikit-learn; only this module imports it.
 
 Everything is learnt from rows of labelled posts that come in groups (a part of the corpus, written in one go by one
-hand). Calibration uses scores of posts whose whole group the fitted model had not seen: near neighbours inside a
-group would flatter it. Nothing here is random but the solver's start, which is seeded.
+hand). What turns scores into probabilities is fitted on scores of posts whose whole group the fitted model had not
+seen: near neighbours inside a group would flatter it. Nothing here is random but the solver's start, which is seeded.
 """
 
 from __future__ import annotations
@@ -27,12 +27,16 @@ from classifiers._text import normalise_batch
 from monitor.core.errors import ClassifierError
 
 SEED: Final = 20261124
-FOLDS: Final = 8
-_STRENGTH: Final = 4.0  # inverse regularisation of the linear heads
+FOLDS: Final = 10
+_STRENGTH: Final = 8.0  # inverse regularisation of the linear heads
 _RARITY: Final = 1.5  # measured by leaving out whole parts: 1.0 and 0.5 are worse
+_UNSEEN: Final = 0.3  # weight of a feature that training did not see, as a share of the rarest seen one
+_LOOK_STRENGTH: Final = 1.0
 _BATCH: Final = 2048
+_FEWEST: Final = 5
 
 Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
 Row = Mapping[str, object]
 
 
@@ -46,24 +50,58 @@ class Example:
 
 
 @dataclass(frozen=True, slots=True)
-class Fitted:
-    """One column: weights over scaled features, and the score of every example by a model that had not seen its group."""
+class Task:
+    """One column to fit: the answer ``value`` of a question, over the rows that answer the question.
+
+    Attributes:
+        rows: which examples answer the question.
+        yes: for each of these rows, 1 when the answer is ``value``.
+    """
+
+    question: Question
+    value: str
+    rows: Ints
+    yes: Ints
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """Weights of one head over scaled features."""
 
     weights: Floats
     bias: float
-    unseen: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """What a feature weighs in a post, learnt from the training posts.
+
+    Attributes:
+        known: the buckets seen in training, ascending.
+        weight: shape (known + 1,); the last one is for everything unseen.
+    """
+
+    known: Ints
+    weight: Floats
 
 
 # --- reading ---------------------------------------------------------------------------------------
 
 
 def read_rows(path: Path) -> Iterator[tuple[int, Row | None]]:
-    """Yield (line number, row) of a JSONL file, gzip or plain; None for a line that is no object with a text."""
-    opened = gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")
-    with opened as lines:
-        for number, line in enumerate(lines, 1):
-            if line.strip():
-                yield number, _row(line)
+    """Yield (line number, row) of a JSONL file, gzip or plain; None for a line that is no object with a text.
+
+    Raises:
+        ClassifierError: the file cannot be read.
+    """
+    try:
+        opened = gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")
+        with opened as lines:
+            for number, line in enumerate(lines, 1):
+                if line.strip():
+                    yield number, _row(line)
+    except (OSError, EOFError, zlib.error) as error:
+        raise ClassifierError(f"{path.name} cannot be read; name a JSONL file, plain or .gz") from error
 
 
 def _row(line: bytes) -> Row | None:
@@ -74,161 +112,215 @@ def _row(line: bytes) -> Row | None:
     return row if isinstance(row, dict) and isinstance(row.get("text"), str) else None
 
 
-def read_examples(paths: Iterable[Path]) -> list[Example]:
-    """Read labelled posts; a file of our own corpus is one group, another file is cut into folds.
+def read_part(path: Path) -> list[Example]:
+    """Read one part of our own corpus: one group."""
+    return [Example(cast(str, row["text"]), row, path.stem) for _, row in read_rows(path) if row is not None]
 
-    Raises:
-        ClassifierError: a file cannot be read.
+
+def read_data(path: Path, question: Question | None = None) -> list[Example]:
+    """Read labelled posts of a user, cut into groups by their texts.
+
+    Args:
+        path: JSONL, plain or .gz.
+        question: take the answers to this question alone; None takes all.
     """
-    examples: list[Example] = []
-    for path in paths:
-        try:
-            rows = [row for _, row in read_rows(path) if row is not None]
-        except (OSError, EOFError, zlib.error) as error:
-            raise ClassifierError(f"{path.name} cannot be read; name a JSONL file, plain or .gz") from error
-        own = path.stem.startswith("part")
-        for row in rows:
+    found = []
+    for _, row in read_rows(path):
+        if row is not None:
             text = cast(str, row["text"])
-            fold = zlib.crc32(text.encode("utf-8", "surrogatepass")) % FOLDS
-            examples.append(Example(text, row, path.stem if own else f"{path.stem}/{fold}"))
-    return examples
+            kept = row if question is None else _only(row, question)
+            found.append(Example(text, kept, f"data/{fold(text)}"))
+    return found
 
 
-# --- fitting ---------------------------------------------------------------------------------------
+def _only(row: Row, question: Question) -> Row:
+    truth = question.truth(row)
+    return {} if truth is None else {str(question.label): truth if question.values else int(truth)}
+
+
+def fold(text: str) -> int:
+    """Return the fold of a text that was not written in a part: equal texts fall together."""
+    return zlib.crc32(text.encode("utf-8", "surrogatepass")) % FOLDS
+
+
+# --- features --------------------------------------------------------------------------------------
 
 
 def features(texts: Sequence[str], bits: int = BITS, orders: tuple[int, ...] = ORDERS) -> csr_matrix:
-    """Return texts x buckets with a one for each distinct n-gram."""
+    """Return texts x buckets with a one for each distinct feature."""
     parts = [
-        grams(normalise_batch(texts[low : low + _BATCH]), bits, orders).matrix()
+        grams(normalise_batch(texts[low : low + _BATCH]), bits, orders, words=True).matrix()
         for low in range(0, len(texts), _BATCH)
     ]
     return cast(csr_matrix, vstack(parts, format="csr"))
 
 
-def rarity(matrix: csr_matrix) -> Floats:
-    """Return the weight of each bucket: the rarer, the heavier; bucket 0 weighs nothing."""
-    seen = np.bincount(matrix.indices, minlength=matrix.shape[1])
+def rarity(matrix: csr_matrix) -> Scale:
+    """Weigh the features of the training posts: the rarer, the heavier."""
+    known, seen = np.unique(matrix.indices, return_counts=True)
+    known, seen = known[known > 0], seen[known > 0]
     weight = (np.log((1 + matrix.shape[0]) / (1 + seen)) + 1) ** _RARITY
-    weight[0] = 0
-    return cast(Floats, weight)
+    unseen = _UNSEEN * (np.log(1 + matrix.shape[0]) + 1) ** _RARITY
+    return Scale(known.astype(np.int64), np.append(weight, unseen))
 
 
-def scaled(matrix: csr_matrix, weight: Floats) -> csr_matrix:
-    """Weigh the buckets and bring every row to length one."""
-    out = matrix.astype(np.float64)
-    out.data = weight[out.indices]
-    length = np.sqrt(np.add.reduceat(np.append(out.data**2, 0.0), out.indptr[:-1]))
-    length[np.diff(out.indptr) == 0] = 1.0
-    out.data /= np.repeat(np.maximum(length, 1e-3), np.diff(out.indptr))
-    return out
+def scaled(matrix: csr_matrix, scale: Scale) -> csr_matrix:
+    """Return posts x known features, weighed, every post of length one; what is unseen counts in the length."""
+    places = np.full(matrix.shape[1], len(scale.known), dtype=np.int64)
+    places[scale.known] = np.arange(len(scale.known))
+    columns = places[matrix.indices]
+    values = scale.weight[columns]
+    values[matrix.indices == 0] = 0.0
+    pointer = matrix.indptr.astype(np.int64)
+    length = np.sqrt(np.maximum(np.add.reduceat(np.append(values**2, 0.0), pointer[:-1]), 1e-6))
+    length[np.diff(pointer) == 0] = 1.0
+    values = values / np.repeat(length, np.diff(pointer))
+    width = len(scale.known)
+    out = csr_matrix((values, columns, pointer), shape=(matrix.shape[0], width + 1))
+    return out[:, :width].tocsr()
 
 
-def train(
-    examples: Sequence[Example],
-    version: str,
-    questions: Sequence[Question] = QUESTIONS,
-    base: Model | None = None,
-) -> Model:
-    """Fit and calibrate the heads of ``questions``; the other heads are taken from ``base``.
+# --- fitting ---------------------------------------------------------------------------------------
+
+
+def train(examples: Sequence[Example], version: str, questions: Sequence[Question] = QUESTIONS) -> Model:
+    """Fit and calibrate the heads of ``questions``.
 
     Raises:
-        ClassifierError: too few rows answer a question.
+        ClassifierError: too few rows answer a question, or there are fewer than two groups.
     """
     matrix = features([example.text for example in examples])
-    weight = rarity(matrix) if base is None else np.sqrt(base.norms.astype(np.float64))
-    ready = scaled(matrix, weight)
-    groups = np.array([example.group for example in examples])
-    heads: list[Head] = []
-    columns: list[Floats] = []
-    for question in questions:
-        for head, column in _heads(question, examples, groups, ready):
-            heads.append(head)
-            columns.append(column * weight)
-    if base is not None:
-        _keep_others(base, questions, heads, columns)
-    order = sorted(
-        range(len(heads)), key=lambda index: [str(q.label) for q in QUESTIONS].index(heads[index].label)
+    tasks = [task for question in questions for task in _tasks(question, examples)]
+    unseen = unseen_scores(matrix, tasks, [example.group for example in examples])
+    scale = rarity(matrix)
+    ready = scaled(matrix, scale)
+    columns = [_solve(ready[task.rows], task.yes) for task in tasks]
+    heads = tuple(
+        _head(task, column, unseen[:, at])
+        for at, (task, column) in enumerate(zip(tasks, columns, strict=True))
     )
-    thresholds = {str(q.label): round(q.threshold, 4) for q in QUESTIONS if not q.values}
-    table = np.column_stack([columns[index] for index in order]).astype(np.float32)
-    norms = (weight**2).astype(np.float32)
-    return Model(version, BITS, ORDERS, table, norms, tuple(heads[index] for index in order), thresholds)
+    weights = np.column_stack([column.weights for column in columns]) * scale.weight[:-1, None]
+    return Model(
+        version=version,
+        bits=BITS,
+        orders=ORDERS,
+        buckets=scale.known.astype(np.int32),
+        weights=weights.astype(np.float32),
+        norms=(scale.weight[:-1] ** 2).astype(np.float32),
+        unseen=float(scale.weight[-1] ** 2),
+        heads=heads,
+        looks=_looks(tasks, unseen, [example.group for example in examples]),
+        thresholds={str(q.label): round(q.threshold, 4) for q in questions if not q.values},
+    )
 
 
-def _keep_others(
-    base: Model, questions: Sequence[Question], heads: list[Head], columns: list[Floats]
-) -> None:
-    new = {question.label for question in questions}
-    for index, head in enumerate(base.heads):
-        if head.label not in new:
-            heads.append(head)
-            columns.append(base.weights[:, index].astype(np.float64))
-
-
-def _heads(
-    question: Question, examples: Sequence[Example], groups: npt.NDArray[np.str_], ready: csr_matrix
-) -> Iterator[tuple[Head, Floats]]:
-    """Fit one column for yes/no, one for each value otherwise."""
+def _tasks(question: Question, examples: Sequence[Example]) -> Iterator[Task]:
+    """Return one column for yes/no, one for each value otherwise."""
     truths = [question.truth(example.row) for example in examples]
     rows = np.flatnonzero([truth is not None for truth in truths])
     answers = np.array([truths[row] for row in rows])
     for value in question.values or ("1",):
         yes = (answers == value).astype(np.int64)
-        if yes.sum() < 5 or len(yes) - yes.sum() < 5:
+        if yes.sum() < _FEWEST or len(yes) - yes.sum() < _FEWEST:
             raise ClassifierError(
                 f"too few rows to learn {question.label}={value}; add labelled posts with --data"
             )
-        fitted = _fit(ready[rows], yes, groups[rows])
-        slope, offset = _calibrate(fitted.unseen, yes)
-        yield (
-            Head(str(question.label), value, round(fitted.bias, 6), round(slope, 6), round(offset, 6)),
-            fitted.weights,
-        )
+        yield Task(question, value, rows, yes)
 
 
-def _fit(matrix: csr_matrix, yes: npt.NDArray[np.int64], groups: npt.NDArray[np.str_]) -> Fitted:
-    unseen = np.zeros(len(yes), dtype=np.float64)
-    for held in _folds(groups):
-        inside = np.isin(groups, held)
-        weights, bias = _solve(matrix[~inside], yes[~inside])
-        unseen[inside] = matrix[inside] @ weights + bias
-    weights, bias = _solve(matrix, yes)
-    return Fitted(weights, bias, unseen)
+def unseen_scores(matrix: csr_matrix, tasks: Sequence[Task], groups: Sequence[str]) -> Floats:
+    """Return examples x tasks: the score that each example gets from a model which had not seen its group."""
+    names = np.array(groups)
+    scores = np.zeros((matrix.shape[0], len(tasks)))
+    for held in folds(groups):
+        inside = np.isin(names, held)
+        scale = rarity(matrix[~inside])
+        ready = scaled(matrix, scale)
+        for at, task in enumerate(tasks):
+            learn = ~inside[task.rows]
+            column = _solve(ready[task.rows[learn]], task.yes[learn])
+            scores[inside, at] = ready[inside] @ column.weights + column.bias
+    return scores
 
 
-def _folds(groups: npt.NDArray[np.str_]) -> list[list[str]]:
-    """Deal the groups to at most ``FOLDS`` folds."""
-    names = sorted(set(groups.tolist()))
-    folds: list[list[str]] = [names[start::FOLDS] for start in range(min(FOLDS, len(names)))]
-    if len(folds) < 2:
+def folds(groups: Iterable[str]) -> list[list[str]]:
+    """Deal the groups to at most ``FOLDS`` folds.
+
+    Raises:
+        ClassifierError: there is one group only.
+    """
+    names = sorted(set(groups), key=lambda name: (len(name), name))
+    if len(names) < 2:
         raise ClassifierError("training needs at least two files of labelled posts; add one with --data")
-    return folds
+    return [names[start::FOLDS] for start in range(min(FOLDS, len(names)))]
 
 
-def _solve(matrix: csr_matrix, yes: npt.NDArray[np.int64]) -> tuple[Floats, float]:
+def _solve(matrix: csr_matrix, yes: Ints) -> Column:
     from sklearn.svm import LinearSVC
 
     if yes.min() == yes.max():
-        return np.zeros(matrix.shape[1]), -1.0
+        return Column(np.zeros(matrix.shape[1]), -1.0)
     solver = LinearSVC(C=_STRENGTH, random_state=SEED).fit(matrix, yes)
-    return solver.coef_[0].astype(np.float64), float(solver.intercept_[0])
+    return Column(solver.coef_[0].astype(np.float64), float(solver.intercept_[0]))
 
 
-def _calibrate(scores: Floats, yes: npt.NDArray[np.int64]) -> tuple[float, float]:
-    """Return slope and offset that turn scores into probabilities (Platt)."""
+# --- from scores to probabilities ------------------------------------------------------------------
+
+
+def _head(task: Task, column: Column, unseen: Floats) -> Head:
+    """Fit slope and offset of the probability on unseen scores (Platt)."""
+    coefficients = _logistic_fit(unseen[task.rows, None], task.yes, 1e4)
+    label = str(task.question.label)
+    return Head(
+        label, task.value, round(column.bias, 6), round(coefficients[1], 6), round(coefficients[0], 6)
+    )
+
+
+def _looks(tasks: Sequence[Task], unseen: Floats, groups: Sequence[str]) -> dict[str, tuple[float, ...]]:
+    """Fit a second look for every yes/no question that it serves; judged on groups left out."""
+    always = [at for at, task in enumerate(tasks) if not task.question.given]
+    raw = unseen[:, always]
+    sheet = np.hstack((raw, raw * raw))
+    names = np.array(groups)
+    looks = {}
+    for at, task in enumerate(tasks):
+        if task.question.values:
+            continue
+        own = unseen[task.rows, at][:, None]
+        plain = _loss(own, task.yes, names[task.rows], 1e4)
+        if _loss(sheet[task.rows], task.yes, names[task.rows], _LOOK_STRENGTH) < plain:
+            found = _logistic_fit(sheet[task.rows], task.yes, _LOOK_STRENGTH)
+            looks[str(task.question.label)] = tuple(round(number, 6) for number in found)
+    return looks
+
+
+def _loss(sheet: Floats, yes: Ints, names: npt.NDArray[np.str_], strength: float) -> float:
+    """Return the mean log loss on groups that the fit had not seen."""
+    total = 0.0
+    for held in folds(names.tolist()):
+        inside = np.isin(names, held)
+        if yes[~inside].min() == yes[~inside].max():
+            return float("inf")
+        fitted = _logistic_fit(sheet[~inside], yes[~inside], strength)
+        score = fitted[0] + sheet[inside] @ np.array(fitted[1:])
+        total += float(np.logaddexp(0.0, np.where(yes[inside] == 1, -score, score)).sum())
+    return total / len(yes)
+
+
+def _logistic_fit(sheet: Floats, yes: Ints, strength: float) -> list[float]:
+    """Return offset and coefficients of a logistic regression over standardised columns."""
     from sklearn.linear_model import LogisticRegression
 
-    solver = LogisticRegression(C=1e4).fit(scores[:, None], yes)
-    return float(solver.coef_[0, 0]), float(solver.intercept_[0])
+    mean, spread = sheet.mean(axis=0), np.maximum(sheet.std(axis=0), 1e-9)
+    solver = LogisticRegression(C=strength, max_iter=2000).fit((sheet - mean) / spread, yes)
+    slopes = solver.coef_[0] / spread
+    return [float(solver.intercept_[0] - slopes @ mean), *map(float, slopes)]
 
 
-def facts(examples: Sequence[Example], files: Sequence[Path], licences: Mapping[str, str]) -> dict[str, Any]:
-    """Return what the manifest tells about the training."""
+def facts(files: Mapping[str, str], examples: Sequence[Example]) -> dict[str, Any]:
+    """Return what the manifest tells about the training: files with their licences, rows, seed."""
     return {
-        "trained_on": [
-            {"file": path.name, "licence": licences.get(path.name, "as given by the user")} for path in files
-        ],
+        "trained_on": [{"file": name, "licence": licence} for name, licence in files.items()],
         "rows": len(examples),
         "seed": SEED,
     }

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -49,9 +50,10 @@ class Columns:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What a batch of texts is for the models: normalised, its features, and the same as a sparse matrix."""
+    """What a batch of texts is for the models: normalised, as one plain text, its features, these as a matrix."""
 
     batch: Batch
+    plain: str
     found: Grams
     matrix: Any
 
@@ -126,7 +128,7 @@ class FastTier:
         batch = normalise_batch(texts)
         found = grams(batch, self._bits, self._orders, words=True)
         buckets, pointer = found.distinct()
-        return Seen(batch, found, ones(self._slots[buckets], pointer, len(self._first.table)))
+        return Seen(batch, plain(batch), found, ones(self._slots[buckets], pointer, len(self._first.table)))
 
     def _first_chances(self, seen: Seen) -> Floats:
         """Return the probabilities of the heads that are always asked."""
@@ -135,7 +137,8 @@ class FastTier:
         if self._looks:
             sheet = np.hstack((np.ones((len(raw), 1), dtype=np.float32), raw, raw * raw))
             for column, look in self._looks.items():
-                chances[:, column] = _logistic(sheet @ look)
+                # a sum in numpy, not BLAS: the answer must not depend on how many texts stand in the batch
+                chances[:, column] = _logistic((sheet * look).sum(axis=1))
         return chances
 
     def _batch(self, texts: Sequence[str], explain: bool) -> list[Reading]:
@@ -148,14 +151,7 @@ class FastTier:
             flags[label] = chances[:, column] >= self._thresholds[label]
             told = np.arange(len(texts)) if explain else np.flatnonzero(flags[label])
             reasons = self._reasons(label, column, told, seen, texts)
-            columns.append(
-                [
-                    Signal(label, score, flag, None, reasons.get(row, ()))
-                    for row, (score, flag) in enumerate(
-                        zip(_rounded(chances[:, column]), flags[label].tolist(), strict=True)
-                    )
-                ]
-            )
+            columns.append(_answers(label, chances[:, column], flags[label], reasons))
         columns.append(_chosen(self._first, Label.SENTIMENT, chances))
         signals = [list(row) for row in zip(*columns, strict=True)]
         self._ask_then(seen, flags, signals)
@@ -167,7 +163,9 @@ class FastTier:
         wanted = {
             label: np.any([flags[given] for given in BY_LABEL[label].given], axis=0) for label in labels
         }
-        rows = np.flatnonzero(np.any(list(wanted.values()), axis=0)) if labels else np.zeros(0, dtype=np.int64)
+        rows = (
+            np.flatnonzero(np.any(list(wanted.values()), axis=0)) if labels else np.zeros(0, dtype=np.int64)
+        )
         if not len(rows):
             return
         chances = _chances(self._then, _raw(self._then, seen.matrix[rows]))
@@ -178,19 +176,16 @@ class FastTier:
 
     def _reasons(
         self, label: Label, column: int, rows: npt.NDArray[np.int64], seen: Seen, texts: Sequence[str]
-    ) -> dict[int, tuple[Reason, ...]]:
-        """Return reasons for the named rows, in the order of the text."""
-        reasons: dict[int, tuple[Reason, ...]] = {}
-        batch, explain = seen.batch, BY_LABEL[label].explain
-        weights = self._first.table[:, column]
-        for stretch in stretches(weights, self._slots, seen.found, batch, rows):
-            start, end = int(batch.starts[stretch.start]), int(batch.ends[stretch.end - 1])
-            told = Reason(
-                start, end, texts[stretch.row][start:end], explain(plain(batch, stretch.start, stretch.end))
-            )
-            before = reasons.get(stretch.row, ())
+    ) -> list[tuple[Reason, ...]]:
+        """Return for every row its reasons in the order of the text; none for rows that are not named."""
+        reasons: list[tuple[Reason, ...]] = [()] * len(texts)
+        explain, whole = BY_LABEL[label].explain, seen.plain
+        weights = np.ascontiguousarray(self._first.table[:, column])
+        for row, first, last, start, end in stretches(weights, self._slots, seen.found, seen.batch, rows):
+            told = Reason(start, end, texts[row][start:end], explain(whole[first:last]))
+            before = reasons[row]
             early = before and start < before[0].start
-            reasons[stretch.row] = (told, *before) if early else (*before, told)
+            reasons[row] = (told, *before) if early else (*before, told)
         return reasons
 
 
@@ -245,7 +240,13 @@ def _logistic(score: Floats) -> Floats:
 
 
 def _rounded(chances: npt.NDArray[Any]) -> list[float]:
-    return [round(chance, _DIGITS) for chance in chances.tolist()]
+    return cast(list[float], chances.astype(np.float64).round(_DIGITS).tolist())
+
+
+def _answers(
+    label: Label, chances: Floats, flags: npt.NDArray[np.bool_], reasons: Sequence[tuple[Reason, ...]]
+) -> list[Signal]:
+    return list(map(Signal, repeat(label), _rounded(chances), flags.tolist(), repeat(None), reasons))
 
 
 def _chosen(columns: Columns, label: Label, chances: Floats) -> list[Signal]:
@@ -256,7 +257,5 @@ def _chosen(columns: Columns, label: Label, chances: Floats) -> list[Signal]:
     best = shares.argmax(axis=1)
     values = [columns.heads[column].value for column in where]
     top = np.take_along_axis(shares, best[:, None], axis=1)[:, 0]
-    return [
-        Signal(label, score, False, values[index])
-        for score, index in zip(_rounded(top), best.tolist(), strict=True)
-    ]
+    chosen = [values[index] for index in best.tolist()]
+    return list(map(Signal, repeat(label), _rounded(top), repeat(False), chosen))

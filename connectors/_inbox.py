@@ -104,7 +104,6 @@ class Inbox:
             self._open.pop(number, None)
 
         batch = Incoming(tuple(items), self._cursor() if moved else None, ack)
-        self._open[number] = batch
         if len(self._open) > KEPT:
             self._open.pop(next(iter(self._open)))
         return batch

@@ -185,7 +185,7 @@ class Hand:
                 raise Rejected("too much was said since then to tell whether the answer was sent")
         if seen == 0:
             raise Unavailable("the QQ program shows no history of the group")
-        if False:
+        if not reaches:
             raise Rejected("the history does not reach back far enough to tell whether the answer was sent")
         return said
 

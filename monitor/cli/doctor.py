@@ -176,7 +176,7 @@ def _running(config: Config) -> Iterator[Finding]:
     try:
         app = bootstrap.build(config, models=False)
     except ConfigError as error:
-        yield Finding("store", False, str(error), _("改好配置里的 [store]。"))
+        yield Finding("store", False, str(error), _("按提示处理后再次运行 huiyin doctor。"))
         return
     try:
         if not Lock(config.data, "serve").is_free():

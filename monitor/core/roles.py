@@ -75,7 +75,7 @@ PERMISSIONS: Mapping[str, frozenset[Role]] = {
     "accounts.sign_out_everywhere": STAFF,
     "channels.manage": frozenset({_A, _SYSTEM}),
     "effects.dispatch": frozenset({_SYSTEM}),
-    "effects.resolve": frozenset({_M, _O}),
+    "effects.resolve": frozenset({_M, _O, _A}),
     # --- what may be seen of a writer
     "posts.pseudonym": frozenset({_M}),
     "identity.reveal": frozenset({_C}),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -117,7 +117,14 @@ def _paused(app: App) -> set[str]:
 
 
 async def _ingest(app: App, channel: str, items: Sequence[Item], cursor: str | None) -> IngestReport:
-    return await asyncio.to_thread(ingest, app.deps, channel, items, cursor)
+    report = await asyncio.to_thread(ingest, app.deps, channel, items, cursor)
+    outcomes(app).update(result.outcome.value for result in report.results)
+    return report
+
+
+def outcomes(app: App) -> Counter[str]:
+    """Return outcome -> items that this process has taken in, listened to and pushed, for the figures."""
+    return app.once("outcomes", Counter)
 
 
 # --- one channel -----------------------------------------------------------------------------------
@@ -130,6 +137,8 @@ class Listener:
         self._app = app
         self.name = name
         self._failures = 0
+        self.waits = False
+        """The last try to listen failed, and the next one has not begun."""
 
     async def run(self) -> None:
         """Listen for ever; a source that has nothing more to give ends it."""
@@ -163,6 +172,7 @@ class Listener:
 
     async def _wait_after(self, error: HuiyinError) -> None:
         self._failures += 1
+        self.waits = True
         pause = pause_after(self._failures)
         retry_at = error.retry_at if isinstance(error, RateLimited) else None
         now = self._app.deps.clock.now()
@@ -173,6 +183,7 @@ class Listener:
         with contextlib.suppress(StoreError):
             await asyncio.to_thread(channels.note_error, self._app.deps, self.name, str(error), again)
         await asyncio.sleep(pause)
+        self.waits = False
 
 
 async def _read(connector: Connector, cursor: str | None, queue: asyncio.Queue[Incoming]) -> None:
@@ -210,6 +221,7 @@ async def _stopped(tasks: Sequence[asyncio.Task[None]]) -> None:
 class _Watched:
     """What the intake knows of one channel besides its listener."""
 
+    listener: Listener | None = None
     task: asyncio.Task[None] | None = None
     checking: asyncio.Task[None] | None = None
     next_check: float = 0.0
@@ -286,7 +298,8 @@ class Intake:
             watched.task = None
             _log.info("intake.paused", channel=name)
         elif not paused and watched.task is None and not watched.over:
-            watched.task = asyncio.create_task(Listener(self._app, name).run())
+            watched.listener = Listener(self._app, name)
+            watched.task = asyncio.create_task(watched.listener.run())
 
     def _ended(self, name: str, watched: _Watched) -> None:
         """Look at a listener that ended: at its source's end it stays ended, after a fault of ours it starts anew."""
@@ -313,14 +326,17 @@ class Intake:
 
     async def _check(self, name: str, watched: _Watched, asked: str) -> None:
         health = await check(self._app, name)
-        wait = CHECK_GOOD if health.ok else CHECK_BAD
+        clears = watched.listener is None or not watched.listener.waits
+        wait = CHECK_GOOD if health.ok and clears else CHECK_BAD
         watched.next_check = self._app.deps.clock.monotonic() + wait
         changed = health.capabilities != watched.capabilities
         watched.capabilities = health.capabilities
         if changed:
             await self._patiently(self._write_channels)
         again = timedelta(seconds=wait)
-        await self._patiently(lambda: channels.checked(self._app.deps, name, asked, health, again))
+        await self._patiently(
+            lambda: channels.checked(self._app.deps, name, asked, health, again, clears=clears)
+        )
 
 
 async def check(app: App, name: str) -> Health:

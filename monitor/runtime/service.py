@@ -68,7 +68,7 @@ def create(app: App) -> web.Application:
     web_app = web.Application(
         middlewares=[shield.watch(_error_page, PAGES)], client_max_size=shield.BODY_LIMIT
     )
-    web_app[METRICS] = Metrics(app.deps.uow)
+    web_app[METRICS] = Metrics(app)
     web_app[DESK] = Desk(app)
     web_app[SOCKETS] = OpenSockets()
     web_app.on_response_prepare.append(shield.armour)

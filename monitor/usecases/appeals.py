@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from monitor.core.errors import BadInput, BadMove, NotFound
 from monitor.core.model import Action, Case, CaseKind, Decision, NewCase, Role, RuleCode
@@ -114,8 +114,15 @@ def submit(deps: Deps, token: str, text: str) -> Case:
         if standing is not None and not is_open(standing.state):
             raise BadMove("this appeal has been answered; the answer stands on this page")
         appeal = standing or _opened(store, deps, case, decision)
+        _keep_open(store, deps, token, decision)
         add_words(store, deps, appeal, words)
         return store.cases.get(appeal.id)
+
+
+def _keep_open(store: Store, deps: Deps, token: str, decision: Decision) -> None:
+    """Let the link of an appeal live on, so that its author can read the answer there."""
+    until = deps.clock.now() + timedelta(days=deps.rules.appeal_days)
+    store.cases.add_token(deps.keys.digest("token", token), "appeal", decision.id, until)
 
 
 def _opened(store: Store, deps: Deps, case: Case, decision: Decision) -> Case:

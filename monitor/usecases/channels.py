@@ -112,7 +112,9 @@ def check_answer(deps: Deps, name: str, asked: str) -> Health | None:
     return Health(answer["ok"], answer["message"], frozenset(answer["capabilities"]), answer["detail"])
 
 
-def checked(deps: Deps, name: str, asked: str, health: Health, again: timedelta) -> None:
+def checked(
+    deps: Deps, name: str, asked: str, health: Health, again: timedelta, *, clears: bool = True
+) -> None:
     """Write the outcome of a check for the health screen, and for who asked for it.
 
     Args:
@@ -121,6 +123,7 @@ def checked(deps: Deps, name: str, asked: str, health: Health, again: timedelta)
         asked: what :func:`ask_check` returned; empty when nobody asked.
         health: the outcome.
         again: when the next check comes.
+        clears: a good outcome takes an error off the screen; not while listening still fails.
     """
     now = deps.clock.now()
     answer = {"asked": asked, "ok": health.ok, "message": health.message, "detail": dict(health.detail)}
@@ -128,10 +131,10 @@ def checked(deps: Deps, name: str, asked: str, health: Health, again: timedelta)
         if asked:
             whole = answer | {"capabilities": sorted(map(str, health.capabilities))}
             store.operations.set_setting(f"checked:{name}", json.dumps(whole, ensure_ascii=False))
-        if health.ok:
-            store.channels.note_ok(name, now, 0, 0)
-        else:
+        if not health.ok:
             store.channels.note_error(name, now, health.message, now + again)
+        elif clears:
+            store.channels.note_ok(name, now, 0, 0)
 
 
 __all__ = [

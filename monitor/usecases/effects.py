@@ -11,18 +11,13 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from monitor.core.errors import BadInput, BadMove, StoreError
-from monitor.core.model import (
-    SYSTEM,
-    Actor,
-    CaseEvent,
-    Effect,
-    EffectState,
-    ReplyState,
-    Role,
-)
+from monitor.core.model import SYSTEM, Actor, CaseEvent, Effect, EffectState, ReplyState, Role
 from monitor.core.ports import Store
 from monitor.core.privacy import clean
 from monitor.core.roles import acting_role, require
+from monitor.core.workdays import first_due, shipped
+from monitor.usecases._moves import last_event
+from monitor.usecases._restraint import stands
 from monitor.usecases.deps import Deps
 
 RETRIES: Final = tuple(
@@ -33,8 +28,11 @@ RETRIES: Final = tuple(
 LEASE_TIMEOUTS: Final = 4
 """A sender keeps an effect for so many request timeouts; afterwards it is taken for crashed."""
 
+NOT_TRIED: Final = frozenset({"channel.paused", "sender.busy"})
+"""Codes of a wait in which nobody tried to send: it lasts as long as was asked, and never ends with a person."""
+
 BATCH: Final = 200
-OUTCOMES: Final = ("sent", "again", "cancel")
+LONGEST_NOTE: Final = 500
 _S = EffectState
 
 
@@ -80,18 +78,19 @@ def _outgoing(store: Store, deps: Deps, effect: Effect, *, ask_first: bool) -> O
 
 
 def take(deps: Deps, n: int = 20) -> list[Outgoing]:
-    """Take up to ``n`` effects that are due, in one committed step: unknown ones first, to be asked about.
+    """Take up to ``n`` effects that are due, in one committed step: unknown ones, to be asked about, then new ones.
 
-    An effect whose sender crashed (its lease ran out while ``sending``) becomes unknown here.
+    An effect whose sender crashed (its lease ran out while ``sending``) becomes unknown here. Half of the places are
+    kept for new ones, so that a platform that cannot be asked does not hold up the others.
     """
     require(SYSTEM, "effects.dispatch")
     now, seconds = deps.clock.now(), LEASE_TIMEOUTS * deps.rules.send_timeout
     with deps.uow.begin() as store:
         for effect in store.outbox.lease(n, now, seconds, (_S.SENDING,)):
-            if store.outbox.settle(effect, _S.UNKNOWN, now, error="crashed", not_before=now):
-                _event(store, deps, effect, "effect_unknown", cause="crashed")
-        asked = store.outbox.lease(n, now, seconds, (_S.UNKNOWN,))
-        fresh = store.outbox.lease(n - len(asked), now, seconds, (_S.NEW,)) if n > len(asked) else []
+            store.outbox.settle(effect, _S.UNKNOWN, now, error="crashed", not_before=now)
+            _event(store, deps, effect, "effect_unknown", cause="crashed")
+        asked = store.outbox.lease((n + 1) // 2, now, seconds, (_S.UNKNOWN,))
+        fresh = store.outbox.lease(n - len(asked), now, seconds, (_S.NEW,))
         return [
             *(_outgoing(store, deps, effect, ask_first=True) for effect in asked),
             *(_outgoing(store, deps, effect, ask_first=False) for effect in fresh),
@@ -101,23 +100,46 @@ def take(deps: Deps, n: int = 20) -> list[Outgoing]:
 # --- outcomes --------------------------------------------------------------------------------------
 
 
-def _reply_settled(store: Store, deps: Deps, effect: Effect, state: ReplyState) -> None:
-    """Follow an answer: sent when one place has it, failed when every place is given up."""
-    if effect.reply_id is None:
+def _settle(
+    store: Store,
+    deps: Deps,
+    effect: Effect,
+    state: EffectState,
+    code: str,
+    not_before: datetime | None = None,
+) -> bool:
+    """Write an outcome if the effect still stands as it was taken: nobody took or settled it meanwhile."""
+    stored = store.outbox.get(effect.id)
+    held = (stored.fence, stored.state) == (effect.fence, effect.state)
+    now = deps.clock.now()
+    return held and store.outbox.settle(effect, state, now, error=code, not_before=not_before)
+
+
+def _reply_arrived(store: Store, deps: Deps, effect: Effect) -> None:
+    """Follow an answer: it is sent when one place has it."""
+    reply = None if effect.reply_id is None else store.replies.get(effect.reply_id)
+    if reply is not None and reply.state in (ReplyState.APPROVED, ReplyState.FAILED):
+        sent = replace(reply, state=ReplyState.SENT, sent_at=deps.clock.now())
+        store.replies.save(sent, reply.version)
+        _event(store, deps, effect, "reply_sent")
+
+
+def _reply_given_up(store: Store, deps: Deps, effect: Effect) -> None:
+    """Follow an answer: it has failed when every place is given up."""
+    reply = None if effect.reply_id is None else store.replies.get(effect.reply_id)
+    if reply is None or reply.state is not ReplyState.APPROVED:
         return
-    reply = store.replies.get(effect.reply_id)
-    if reply.state not in (ReplyState.APPROVED, ReplyState.FAILED):
-        return
-    if state is ReplyState.FAILED:
-        own = [e for e in store.outbox.of_case(effect.case_id) if e.reply_id == reply.id]
-        if any(e.state not in (_S.NEEDS_HUMAN, _S.CANCELLED) for e in own):
-            return
+    own = [e for e in store.outbox.of_case(effect.case_id) if e.reply_id == reply.id]
+    if all(e.state in (_S.NEEDS_HUMAN, _S.CANCELLED) for e in own):
         store.replies.save(replace(reply, state=ReplyState.FAILED), reply.version)
         _event(store, deps, effect, "reply_failed")
-        return
-    sent = replace(reply, state=ReplyState.SENT, sent_at=deps.clock.now())
-    store.replies.save(sent, reply.version)
-    _event(store, deps, effect, "reply_sent")
+
+
+def _reply_again(store: Store, _deps: Deps, effect: Effect) -> None:
+    """Follow an answer: it is on its way again."""
+    reply = None if effect.reply_id is None else store.replies.get(effect.reply_id)
+    if reply is not None and reply.state is ReplyState.FAILED:
+        store.replies.save(replace(reply, state=ReplyState.APPROVED), reply.version)
 
 
 def sent(deps: Deps, effect: Effect, receipt: str) -> bool:
@@ -127,32 +149,71 @@ def sent(deps: Deps, effect: Effect, receipt: str) -> bool:
             return False
         _event(store, deps, effect, "effect_sent")
         _ledger(store, deps, effect, "effect.sent", SYSTEM.login)
-        _reply_settled(store, deps, effect, ReplyState.SENT)
+        _reply_arrived(store, deps, effect)
     return True
 
 
+def _after_twice(deps: Deps) -> datetime:
+    return deps.clock.now() + timedelta(seconds=2 * deps.rules.send_timeout)
+
+
 def unknown(deps: Deps, effect: Effect, code: str) -> bool:
-    """Record that nobody knows whether an effect arrived; it is read back after twice the request timeout."""
-    now = deps.clock.now()
-    at = now + timedelta(seconds=2 * deps.rules.send_timeout)
+    """Record that nobody knows whether an effect arrived; it is read back after twice the request timeout.
+
+    Returns: False when another sender or a person has settled it meanwhile, as for every outcome below.
+    """
     with deps.uow.begin() as store:
-        if not store.outbox.settle(effect, _S.UNKNOWN, now, error=code, not_before=at):
+        if not _settle(store, deps, effect, _S.UNKNOWN, code, _after_twice(deps)):
             return False
         _event(store, deps, effect, "effect_unknown", cause=code)
     return True
 
 
 def _needs_human(store: Store, deps: Deps, effect: Effect, code: str) -> bool:
-    if not store.outbox.settle(effect, _S.NEEDS_HUMAN, deps.clock.now(), error=code):
+    if not _settle(store, deps, effect, _S.NEEDS_HUMAN, code):
         return False
     _event(store, deps, effect, "needs_human", cause=code)
     _ledger(store, deps, effect, "effect.needs_human", SYSTEM.login, cause=code)
-    _reply_settled(store, deps, effect, ReplyState.FAILED)
+    _reply_given_up(store, deps, effect)
+    return True
+
+
+def _void(store: Store, effect: Effect) -> bool:
+    """Say whether an effect belongs to a decision that was taken back while it was on its way."""
+    return effect.decision_id is not None and not stands(store, store.decisions.get(effect.decision_id))
+
+
+def _late(store: Store, effect: Effect, now: datetime) -> bool:
+    """Say whether an answer has missed the date that its case was promised (E-07).
+
+    An answered case has no date any more; the last one stands in its history.
+    """
+    if effect.reply_id is None:
+        return False
+    case = store.cases.get(effect.case_id)
+    if case.due_at is not None:
+        return case.due_at < now
+    changed = last_event(store.events.of(case.id), "due_changed")
+    if changed is not None:
+        return datetime.fromisoformat(str(changed.detail["due"])) < now
+    first = first_due(case.kind, case.opened_at, shipped())
+    return first is not None and first.at < now
+
+
+def _again(store: Store, deps: Deps, effect: Effect, code: str, at: datetime) -> bool:
+    """Let an effect that surely did not arrive wait for its next attempt, unless its decision no longer stands."""
+    if not _void(store, effect):
+        return _settle(store, deps, effect, _S.NEW, code, at)
+    if not _settle(store, deps, effect, _S.CANCELLED, code):
+        return False
+    _event(store, deps, effect, "effect_cancelled", cause="taken_back")
     return True
 
 
 def later(deps: Deps, effect: Effect, code: str, at: datetime | None = None) -> bool:
     """Put an effect off that surely was not sent now; one that was being asked about stays unknown.
+
+    After the last pause of the schedule a person is told, and at once when an answer has missed its date.
 
     Args:
         deps: what every use case is given.
@@ -163,14 +224,14 @@ def later(deps: Deps, effect: Effect, code: str, at: datetime | None = None) -> 
     now = deps.clock.now()
     with deps.uow.begin() as store:
         if effect.state is _S.UNKNOWN:
-            pause = now + timedelta(seconds=2 * deps.rules.send_timeout)
-            return store.outbox.settle(
-                effect, _S.UNKNOWN, now, error=code, not_before=max(pause, at or pause)
-            )
-        if effect.attempt > len(RETRIES):
+            pause = _after_twice(deps)
+            return _settle(store, deps, effect, _S.UNKNOWN, code, max(pause, at or pause))
+        if code in NOT_TRIED:
+            return _again(store, deps, effect, code, at or now + RETRIES[0])
+        if effect.attempt > len(RETRIES) or _late(store, effect, now):
             return _needs_human(store, deps, effect, code)
-        pause = now + RETRIES[max(1, effect.attempt) - 1]
-        return store.outbox.settle(effect, _S.NEW, now, error=code, not_before=max(pause, at or pause))
+        pause = now + RETRIES[effect.attempt - 1]
+        return _again(store, deps, effect, code, max(pause, at or pause))
 
 
 def refused(deps: Deps, effect: Effect, code: str) -> bool:
@@ -180,10 +241,11 @@ def refused(deps: Deps, effect: Effect, code: str) -> bool:
 
 
 def not_done(deps: Deps, effect: Effect) -> bool:
-    """Record that the platform surely does not have an effect; it is sent again."""
-    now = deps.clock.now()
+    """Record that the platform surely does not have an effect; it is sent again, or a person is told after many times."""
     with deps.uow.begin() as store:
-        return store.outbox.settle(effect, _S.NEW, now, error="not_there", not_before=now)
+        if effect.attempt > len(RETRIES):
+            return _needs_human(store, deps, effect, "not_there")
+        return _again(store, deps, effect, "not_there", deps.clock.now())
 
 
 # --- people ----------------------------------------------------------------------------------------
@@ -196,13 +258,27 @@ def _unknown_since(store: Store, effect: Effect) -> datetime:
 
 
 def sweep(deps: Deps) -> int:
-    """Hand effects to a person whose outcome has been unknown for too long; returns how many."""
+    """Hand effects to a person whose outcome has been unknown for too long; returns how many.
+
+    One that a sender is asking about right now is left to that sender.
+    """
     require(SYSTEM, "effects.dispatch")
-    limit = deps.clock.now() - timedelta(seconds=deps.rules.human_after)
+    now, done, after = deps.clock.now(), 0, None
+    limit = now - timedelta(seconds=deps.rules.human_after)
     with deps.uow.begin() as store:
-        waiting = store.outbox.page((_S.UNKNOWN,), None, BATCH)
-        late = [effect for effect in waiting if _unknown_since(store, effect) < limit]
-        return sum(_needs_human(store, deps, effect, effect.last_error or "unknown") for effect in late)
+        while waiting := store.outbox.page((_S.UNKNOWN,), after, BATCH):
+            after = waiting[-1].id
+            free = [e for e in waiting if e.lease_until is None or e.lease_until <= now]
+            late = [effect for effect in free if _unknown_since(store, effect) < limit]
+            done += sum(_needs_human(store, deps, e, e.last_error or "unknown") for e in late)
+    return done
+
+
+_BY_HAND = {
+    "sent": (_S.SENT, "effect_sent"),
+    "again": (_S.NEW, "noted"),
+    "cancel": (_S.CANCELLED, "effect_cancelled"),
+}
 
 
 def resolve(deps: Deps, actor: Actor, effect_id: int, outcome: str, note: str) -> None:
@@ -215,35 +291,31 @@ def resolve(deps: Deps, actor: Actor, effect_id: int, outcome: str, note: str) -
         outcome: ``sent`` (it is there), ``again`` (it is not; send it) or ``cancel`` (let it be).
         note: what they saw, for colleagues.
 
-    Raises: NotFound, NotAllowed, BadInput, BadMove (it does not wait for a person).
+    Raises: NotFound, NotAllowed, BadInput, BadMove (it does not wait for a person, or its decision was taken back).
     """
     words = clean(note).strip()
-    if outcome not in OUTCOMES or not words or len(words) > 500:
-        raise BadInput(f"say what you saw in up to 500 characters, and one of {', '.join(OUTCOMES)}")
+    if outcome not in _BY_HAND or not words or len(words) > LONGEST_NOTE:
+        raise BadInput(
+            f"say what you saw in up to {LONGEST_NOTE} characters, and one of {', '.join(_BY_HAND)}"
+        )
+    state, kind = _BY_HAND[outcome]
     with deps.uow.begin(actor) as store:
-        effect = store.outbox.get(effect_id)
+        effect, now = store.outbox.get(effect_id), deps.clock.now()
         case = store.cases.get(effect.case_id)
-        role = acting_role(actor, "effects.resolve", case=case)
-        if effect.state is not _S.NEEDS_HUMAN:
+        role = acting_role(actor, "effects.resolve", case=None if actor.has(Role.ADMIN) else case)
+        if outcome == "again" and _void(store, effect):
+            raise BadMove("the decision behind this effect was taken back; settle it as sent or cancelled")
+        receipt = "by hand" if outcome == "sent" else None
+        waits = effect.state is _S.NEEDS_HUMAN
+        if not (waits and store.outbox.settle(effect, state, now, receipt=receipt, not_before=now)):
             raise BadMove(
                 f"this effect is {effect.state}; only one that waits for a person is settled by hand"
             )
-        now = deps.clock.now()
-        state = {"sent": _S.SENT, "again": _S.NEW, "cancel": _S.CANCELLED}[outcome]
-        store.outbox.settle(
-            effect, state, now, receipt="by hand" if outcome == "sent" else None, not_before=now
-        )
-        kind = {"sent": "effect_sent", "again": "noted", "cancel": "effect_cancelled"}[outcome]
-        detail: dict[str, object] = {
-            "effect": effect.id,
-            "action": effect.kind,
-            "note": words,
-            "by_hand": True,
-        }
-        store.events.add(CaseEvent(case.id, kind, actor.login, role, now, detail=detail))
-        _ledger(store, deps, effect, f"effect.{outcome}_by_hand", actor.login)
-        if outcome == "sent":
-            _reply_settled(store, deps, effect, ReplyState.SENT)
+        detail: dict[str, object] = {"effect": effect.id, "action": effect.kind, "by_hand": outcome}
+        store.events.add(CaseEvent(case.id, kind, actor.login, role, now, words, detail))
+        _ledger(store, deps, effect, f"effect.{outcome}_by_hand", actor.login, reason=words)
+        follow = {"sent": _reply_arrived, "again": _reply_again, "cancel": _reply_given_up}[outcome]
+        follow(store, deps, effect)
 
 
 __all__ = [

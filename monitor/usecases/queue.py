@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from monitor.core.model import BINARY_LABELS, Actor, Case, CaseKind, Post, Role
+from monitor.core.errors import BadMove
+from monitor.core.model import BINARY_LABELS, Actor, Case, CaseKind, Effect, Post, Role
 from monitor.core.ports import CaseFilter, PostFilter, Store
 from monitor.core.roles import may, own_unit_only, require, visible_kinds
 from monitor.core.states import WAITING_FOR_STAFF, allowed
@@ -19,7 +21,9 @@ from monitor.usecases.views import CaseRow, CaseView, DecisionRow, PostView, for
 MOST = 200
 SHOWN_POSTS = 200
 NEIGHBOURS = 3
-_OWN_HANDS = frozenset({"escalate", "proposed"})
+_LINK = re.compile(r"/(appeal|rate)/[\w-]+")
+_HANDED_ON = frozenset({"escalate", "proposed"})
+_TAKEN_BACK = frozenset({"undo", "noted"})
 _ELSEWHERE = frozenset({"decide", "escalate", "reroute", "undo", "answer", "rate"})
 """Moves that are made by deciding, answering or rating, not as a step of their own."""
 
@@ -61,6 +65,11 @@ def _allowed(store: Store, deps: Deps, actor: Actor, case: Case, posts: Sequence
     return tuple(names)
 
 
+def _shown(effect: Effect) -> Effect:
+    """Return an effect without the token of its link: whoever holds one speaks for the member (C-05, M-06)."""
+    return replace(effect, text=_LINK.sub(r"/\1/…", effect.text))
+
+
 def _view(store: Store, deps: Deps, actor: Actor, case: Case) -> CaseView:
     posts = store.posts.many(store.cases.post_ids(case.id)[:SHOWN_POSTS])
     readings = store.readings.many([post.id for post in posts])
@@ -71,7 +80,7 @@ def _view(store: Store, deps: Deps, actor: Actor, case: Case) -> CaseView:
         events=tuple(store.events.of(case.id)),
         decisions=tuple(store.decisions.of(case.id)),
         replies=tuple(store.replies.of(case.id)),
-        effects=tuple(store.outbox.of_case(case.id)),
+        effects=tuple(_shown(effect) for effect in store.outbox.of_case(case.id)),
         claim=store.claims.of(case.id),
         allowed=_allowed(store, deps, actor, case, posts),
         holder=_holder(case, deps.clock.now()),
@@ -95,7 +104,11 @@ def view(deps: Deps, actor: Actor, case_id: int) -> CaseView:
 
 def _waiting_for_others(store: Store, actor: Actor) -> list[int]:
     """Return cases that the actor has handed to a colleague: they are not offered to the same person again."""
-    return [e.case_id for e in store.events.by_actor(actor.login, MOST) if e.kind in _OWN_HANDS]
+    latest: dict[int, str] = {}
+    for event in store.events.by_actor(actor.login, MOST):
+        if event.kind in _HANDED_ON | _TAKEN_BACK:
+            latest.setdefault(event.case_id, event.kind)
+    return [case_id for case_id, kind in latest.items() if kind in _HANDED_ON]
 
 
 def take_next(deps: Deps, actor: Actor, where: CaseFilter, skip: Sequence[int] = ()) -> CaseView | None:
@@ -116,15 +129,25 @@ def take_next(deps: Deps, actor: Actor, where: CaseFilter, skip: Sequence[int] =
     with deps.uow.begin(actor) as store:
         passed = [*skip, *_waiting_for_others(store, actor)]
         now = deps.clock.now()
-        case = store.cases.take(narrowed, actor.login, now, deps.rules.lease_seconds, passed)
-        return None if case is None else _view(store, deps, actor, case)
+        while case := store.cases.take(narrowed, actor.login, now, deps.rules.lease_seconds, passed):
+            found = _view(store, deps, actor, case)
+            if case.kind is not CaseKind.APPEAL or found.allowed:
+                return found
+            store.cases.release(case.id, actor.login)  # about a decision that they had a hand in (M-06)
+            passed.append(case.id)
+    return None
 
 
 def claim(deps: Deps, actor: Actor, case_id: int) -> CaseView:
-    """Lease one case by its id. Raises NotFound, NotAllowed, Conflict (somebody else holds it)."""
+    """Lease one case by its id.
+
+    Raises: NotFound, NotAllowed, Conflict (somebody else holds it), BadMove (nothing is left to do there).
+    """
     with deps.uow.begin(actor) as store:
         case = store.cases.get(case_id)
         require(actor, "queue.claim", case=case)
+        if case.state not in WAITING_FOR_STAFF:
+            raise BadMove(f"this case is {case.state}; nobody has to work on it now")
         held = store.cases.lease(case_id, actor.login, deps.clock.now(), deps.rules.lease_seconds)
         if case.lease_by != actor.login:
             role = next(role for role in Role if role in actor.roles)

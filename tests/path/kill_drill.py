@@ -23,7 +23,7 @@ import tempfile
 import time
 from base64 import b64encode
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -354,6 +354,9 @@ async def run(folder: Path, store_url: str | None, kills: int, answers: int, see
             asyncio.ensure_future(work)
             for work in (post(drill, session), talk(drill), answer(drill, answers))
         ]
+        deadline = time.monotonic() + 60
+        while len(drill.approved) < min(5, answers) and time.monotonic() < deadline:
+            await asyncio.sleep(0.2)
         await kill(drill, kills)
         await asyncio.sleep(2.0)
         drill.over = True
@@ -369,14 +372,20 @@ def passed(found: dict[str, Any]) -> bool:
     return not any(found[name] for name in zero) and whole and found["ledger_ok"] and found["queue_continues"]
 
 
-def postgres_database(address: str) -> str:
-    """Make an empty database and return the address that the store takes."""
+@contextlib.contextmanager
+def postgres_database(address: str) -> Iterator[str]:
+    """Make an empty database, yield the address that the store takes, and drop it again."""
     import psycopg
+    from psycopg.sql import SQL, Identifier
 
     name = f"huiyin_drill_{secrets.token_hex(4)}"
     with psycopg.connect(address, autocommit=True) as link:
-        link.execute(f'CREATE DATABASE "{name}"')  # type: ignore[call-overload]
-    return address.replace("postgresql://", "postgresql+psycopg://").rsplit("/", 1)[0] + f"/{name}"
+        link.execute(SQL("CREATE DATABASE {}").format(Identifier(name)))
+    try:
+        yield address.replace("postgresql://", "postgresql+psycopg://").rsplit("/", 1)[0] + f"/{name}"
+    finally:
+        with psycopg.connect(address, autocommit=True) as link:
+            link.execute(SQL("DROP DATABASE {} WITH (FORCE)").format(Identifier(name)))
 
 
 def main() -> int:
@@ -390,8 +399,10 @@ def main() -> int:
     parser.add_argument("--folder", type=Path)
     chosen = parser.parse_args()
     seed = chosen.seed or secrets.randbelow(10**6) + 1
-    url = postgres_database(chosen.postgres) if chosen.store == "postgres" else None
-    with tempfile.TemporaryDirectory() as temporary:
+    database = (
+        postgres_database(chosen.postgres) if chosen.store == "postgres" else contextlib.nullcontext(None)
+    )
+    with tempfile.TemporaryDirectory() as temporary, database as url:
         folder = chosen.folder or Path(temporary)
         found = asyncio.run(run(folder, url, chosen.kills, chosen.answers, seed))
     print(json.dumps({"store": chosen.store, **found}, ensure_ascii=False, default=str))

@@ -20,7 +20,6 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.types import Text
 
 from monitor.adapters.sql.link import Link
 from monitor.adapters.sql.tables import post, post_terms
@@ -86,47 +85,47 @@ def add_terms(link: Link, texts: Sequence[tuple[int, str]]) -> None:
     if not link.postgres:
         link.many(_LITE_ADD, [{"id": i, "terms": " ".join(bigrams(words))} for i, words in texts])
         return
-    link.many(_PG_ADD, [{"id": i, "terms": bigrams(words)} for i, words in texts])
+    link.many(_PG_ADD, [{"id": i, "terms": bigrams(words), "folded": fold(words)} for i, words in texts])
 
 
 _LITE_ADD = text("INSERT INTO post_terms (rowid, terms) VALUES (:id, :terms)")
 _PG_ADD = text(
-    "INSERT INTO post_terms (post_id, terms) VALUES (:id, array_to_tsvector(CAST(:terms AS text[])))"
+    "INSERT INTO post_terms (post_id, folded, terms)"
+    " VALUES (:id, :folded, array_to_tsvector(CAST(:terms AS text[])))"
 )
 
 
-def searched(link: Link, query: str) -> tuple[FromClause, ColumnElement[int], ColumnElement[bool]]:
+def searched(link: Link, query: str) -> Searched:
     """Return what to select from, the column to order by and the condition for posts that contain ``query``.
 
     Letters are compared folded (case, full width). The index narrows, the text decides: nothing is missed and
     nothing is found too much.
     """
-    terms = bigrams(query)[:MOST_TERMS]
-    holds = _contains(link, fold(query))
+    terms, folded = bigrams(query)[:MOST_TERMS], fold(query)
+    return _pg_searched(terms, folded) if link.postgres else _lite_searched(terms, folded)
+
+
+Searched = tuple[FromClause, ColumnElement[int], ColumnElement[bool]]
+
+
+def _pg_searched(terms: Sequence[str], folded: str) -> Searched:
+    joined = post_terms.join(post, post.c.id == post_terms.c.post_id)
+    holds = func.strpos(post_terms.c.folded, folded) > 0
+    if not terms:
+        return joined, post_terms.c.post_id, holds
+    wanted = cast(" & ".join(f"'{term}'" for term in terms), postgresql.TSQUERY)
+    return joined, post_terms.c.post_id, and_(post_terms.c.terms.op("@@")(wanted), holds)
+
+
+def _lite_searched(terms: Sequence[str], folded: str) -> Searched:
+    # The letter that every find must hold is compared plainly: folding each text in turn costs a call to Python.
+    first = or_(*(func.instr(post.c.text, one) > 0 for one in spellings(folded[0])))
+    holds = first if len(folded) == 1 else and_(first, func.instr(func.fold(post.c.text), folded) > 0)
     if not terms:
         return post, post.c.id, holds
-    wanted: ColumnElement[Any]
-    if link.postgres:
-        wanted = cast(" & ".join(f"'{term}'" for term in terms), postgresql.TSQUERY)
-        hit, number = post_terms.c.terms.op("@@")(wanted), post_terms.c.post_id
-    else:
-        wanted = literal(" ".join(f'"{term}"' for term in terms))
-        hit, number = literal_column("post_terms").op("MATCH")(wanted), post_terms.c.rowid
-    joined = post_terms.join(post, post.c.id == number)
-    return joined, number, and_(hit, holds)
-
-
-def _contains(link: Link, folded: str) -> ColumnElement[bool]:
-    """Compare with the text: plainly for the letter that everything must hold, folded for longer queries."""
-    place = func.strpos if link.postgres else func.instr
-    first = or_(*(place(post.c.text, one) > 0 for one in spellings(folded[0])))
-    if len(folded) == 1:
-        return first
-    if link.postgres:
-        return and_(
-            first, func.strpos(func.lower(func.normalize(post.c.text, literal_column("NFKC"))), folded) > 0
-        )
-    return and_(first, func.instr(func.fold(post.c.text), folded) > 0)
+    wanted = " ".join(f'"{term}"' for term in terms)
+    joined = post_terms.join(post, post.c.id == post_terms.c.rowid)
+    return joined, post_terms.c.rowid, and_(literal_column("post_terms").op("MATCH")(literal(wanted)), holds)
 
 
 def spellings(letter: str) -> list[str]:
@@ -137,7 +136,7 @@ def spellings(letter: str) -> list[str]:
 @lru_cache(maxsize=1)
 def _spellings() -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
-    for code in (*range(0xD800), *range(0xE000, 0x10000)):
+    for code in (*range(0xD800), *range(0xE000, 0x30000)):
         folded = fold(chr(code))
         if folded != chr(code):
             for letter in set(folded):
@@ -145,50 +144,9 @@ def _spellings() -> dict[str, list[str]]:
     return found
 
 
-# --- what no table definition can say -----------------------------------------------------------------
-
-APPEND_ONLY = ("ledger", "case_event")
-
-
-def extras(name: str) -> list[str]:
-    """Return the statements that a new database needs beyond its tables: search and append-only guards."""
-    return _lite_extras() if name == "sqlite" else _pg_extras()
-
-
-def _lite_extras() -> list[str]:
-    search = (
-        "CREATE VIRTUAL TABLE post_terms USING fts5"
-        "(terms, content='', detail=none, columnsize=0, tokenize='ascii')"
-    )
-    guards = [
-        f"CREATE TRIGGER {name}_no_{verb.lower()} BEFORE {verb} ON {name}"
-        f" BEGIN SELECT RAISE(ABORT, '{name} is append-only'); END"
-        for name in APPEND_ONLY
-        for verb in ("UPDATE", "DELETE")
-    ]
-    return [search, *guards]
-
-
-def _pg_extras() -> list[str]:
-    return [
-        "CREATE TABLE post_terms (post_id bigint PRIMARY KEY REFERENCES post (id) ON DELETE CASCADE,"
-        " terms tsvector NOT NULL)",
-        "CREATE INDEX ix_post_terms_terms ON post_terms USING gin (terms)",
-        "CREATE FUNCTION append_only() RETURNS trigger LANGUAGE plpgsql AS"
-        " $$ BEGIN RAISE EXCEPTION '% is append-only', TG_TABLE_NAME USING ERRCODE = '23000'; END $$",
-        *(
-            f"CREATE TRIGGER {name}_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON {name}"
-            " FOR EACH STATEMENT EXECUTE FUNCTION append_only()"
-            for name in APPEND_ONLY
-        ),
-    ]
-
-
 __all__ = [
-    "Text",
     "add_terms",
     "alone",
-    "extras",
     "insert",
     "put",
     "put_once",

@@ -6,7 +6,7 @@ Parameters hold members' words and sealed identities: no message made here repea
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -174,4 +174,4 @@ class Link:
         return int(key[0])
 
 
-__all__ = ["AbstractContextManager", "Link", "refusal", "translated"]
+__all__ = ["Link", "refusal", "translated"]

@@ -17,7 +17,6 @@ from monitor.adapters.sql.rows import (
     SESSION,
     dump_roles,
     micros,
-    micros_or_none,
     moment_or_none,
 )
 from monitor.adapters.sql.tables import (
@@ -300,4 +299,4 @@ class SqlOperations:
         put(self._link, setting, {"key": key, "value": value})
 
 
-__all__ = ["SqlAccounts", "SqlChannels", "SqlOperations", "SqlQuarantine", "micros_or_none"]
+__all__ = ["SqlAccounts", "SqlChannels", "SqlOperations", "SqlQuarantine"]

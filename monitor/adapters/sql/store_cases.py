@@ -8,7 +8,6 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Table, and_, func, or_, select, tuple_, update
-from sqlalchemy import case as when
 
 from monitor.adapters.sql.dialect import put, put_once, take_ids
 from monitor.adapters.sql.link import Link
@@ -23,7 +22,6 @@ from monitor.adapters.sql.rows import (
     case_id_of,
     micros,
     micros_or_none,
-    moment,
     reference,
     to_case,
 )
@@ -534,4 +532,4 @@ class SqlClaims:
         return _loaded(self._link, CLAIM, query if after is None else query.where(c.id < after))
 
 
-__all__ = ["SqlCases", "SqlClaims", "SqlDecisions", "SqlEvents", "SqlReplies", "moment", "when"]
+__all__ = ["SqlCases", "SqlClaims", "SqlDecisions", "SqlEvents", "SqlReplies"]

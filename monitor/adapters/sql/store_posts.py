@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from itertools import groupby
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import (
     BindParameter,
@@ -51,6 +51,7 @@ from monitor.core.model import BINARY_LABELS, Label, NewPost, Post, PostKind, Re
 from monitor.core.ports import Job, Outcome, PostFilter, Stored
 
 _NOTICES = {PostKind.REMOVAL: SourceState.REMOVED, PostKind.RESTORE: SourceState.VISIBLE}
+K = TypeVar("K", int, str)
 _MANY = 500
 
 # --- statements that run once per row: kept here, so that each is compiled once -----------------------
@@ -192,9 +193,10 @@ class SqlPosts:
         known: dict[tuple[str, str], _Message] = {}
         for name in {item.channel for item in items}:
             wanted = list({item.external_id for item in items if item.channel == name})
-            where = and_(post.c.channel == name, post.c.external_id.in_(wanted))
-            for row in self._link.all(select(*_MESSAGE).where(where).order_by(post.c.id)):
-                _remember(known, row)
+            for chunk in _chunks(wanted):
+                where = and_(post.c.channel == name, post.c.external_id.in_(chunk))
+                for row in self._link.all(select(*_MESSAGE).where(where).order_by(post.c.id)):
+                    _remember(known, row)
         return known
 
     def _place(
@@ -230,9 +232,10 @@ class SqlPosts:
             return found
         for name in {item.channel for item in items}:
             keys = {key for i in items if i.channel == name for key in (i.external_id, i.handle) if key}
-            query = select(tombstone).where(tombstone.c.channel == name, tombstone.c.key.in_(keys))
-            for row in self._link.all(query):
-                found.setdefault((name, row.key), []).append(row)
+            for chunk in _chunks(sorted(keys)):
+                query = select(tombstone).where(tombstone.c.channel == name, tombstone.c.key.in_(chunk))
+                for row in self._link.all(query):
+                    found.setdefault((name, row.key), []).append(row)
         return found
 
     def _tombstone(self, item: NewPost, plan: _Plan) -> tuple[str, int | None]:
@@ -287,12 +290,9 @@ class SqlPosts:
             return Stored(Outcome.UPDATED if self._announce(item, state, at) else Outcome.DUPLICATE, None)
         older = or_(post.c.source_state_at.is_(None), post.c.source_state_at <= at)
         where = and_(post.c.channel == found.channel, post.c.external_id == found.external_id, older)
-        changed = self._link.changed(
-            update(post)
-            .where(where, post.c.source_state != state)
-            .values(source_state=state, source_state_at=at)
-        )
-        if not changed:
+        # The time is written even when the state stays: an older notice may still be on its way.
+        change = update(post).where(where).values(source_state=state, source_state_at=at)
+        if not self._link.changed(change) or found.source_state == state:
             return Stored(Outcome.DUPLICATE, found)
         return Stored(Outcome.UPDATED, replace(found, source_state=SourceState(state)))
 
@@ -318,11 +318,9 @@ class SqlPosts:
         t, key = tombstone.c, item.external_id or item.handle or ""
         same = and_(t.channel == item.channel, t.key == key, t.thread == (item.thread or ""))
         stands = self._link.first(select(t.state, t.at).where(same))
-        if stands is not None and (stands.at > at or stands.state == state):
-            return False
         if stands is not None:
-            self._link.run(update(tombstone).where(same).values(state=state, at=at))
-            return True
+            newer = update(tombstone).where(same, t.at <= at).values(state=state, at=at)
+            return bool(self._link.changed(newer)) and stands.state != state
         row = {"channel": item.channel, "key": key, "thread": item.thread or "", "state": state, "at": at}
         self._link.run(tombstone.insert(), row)
         return True
@@ -427,7 +425,7 @@ def _same(one: Post) -> tuple[Any, Any]:
     return _TABLE.c.channel == one.channel, _TABLE.c.external_id == one.external_id
 
 
-def _chunks(ids: Sequence[int], size: int = _MANY) -> Iterator[Sequence[int]]:
+def _chunks(ids: Sequence[K], size: int = _MANY) -> Iterator[Sequence[K]]:
     return (ids[start : start + size] for start in range(0, len(ids), size))
 
 
@@ -448,12 +446,13 @@ def _remember(known: dict[tuple[str, str], _Message], row: Any) -> None:
 def _seen(item: NewPost, message: _Message, posted_at: int) -> bool:
     """Say whether these words of this message are stored already.
 
-    An edit back to older words is new only when the source dates it after the newest revision: without a time
-    of its own (arrival is then its time) it cannot be told from the same edit delivered twice.
+    An edit back to known words is new only when the source dates it after the newest revision: without a time
+    of its own (arrival is then its time) it cannot be told from the same edit delivered twice. That holds for
+    the newest words too, because an edit between the two may still be on its way.
     """
     if item.digest not in message.digests:
         return False
-    if message.digests[item.digest] == message.newest or item.kind is not PostKind.EDIT:
+    if item.kind is not PostKind.EDIT:
         return True
     return item.posted_at == item.received_at or posted_at <= message.posted_at
 

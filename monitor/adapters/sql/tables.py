@@ -117,8 +117,11 @@ job = Table(
 )
 """``due_at`` is when the job may be taken (again): 0 for a new one, the end of the lease, NULL when parked."""
 
-post_terms = table("post_terms", column("rowid"), column("post_id"), column("terms"))
-"""Search terms: an FTS5 table on SQLite (``rowid``), a tsvector on PostgreSQL (``post_id``); made by raw DDL."""
+post_terms = table("post_terms", column("rowid"), column("post_id"), column("folded"), column("terms"))
+"""Search terms: an FTS5 table on SQLite (``rowid``), a tsvector beside the folded text on PostgreSQL (``post_id``).
+
+Both are made by raw DDL. SQLite folds with a function of ours; PostgreSQL's own folding is another one.
+"""
 
 # --- what was understood ---------------------------------------------------------------------------
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 from aiohttp import web
-from prometheus_client import CollectorRegistry, Counter, Histogram
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client import CollectorRegistry, Histogram
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
-from monitor.core.ports import UnitOfWork
-from monitor.usecases.ingest import ItemResult
+from monitor.bootstrap import App
+from monitor.core.ports import Outcome
+from monitor.runtime.intake import outcomes
 
 CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
 _SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1.0, 2.5, 5.0, 15.0)
@@ -22,8 +23,8 @@ _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "O
 class _Stored(Collector):
     """Reads what stands in the store at the moment of the scrape."""
 
-    def __init__(self, uow: UnitOfWork) -> None:
-        self._uow = uow
+    def __init__(self, app: App) -> None:
+        self._app = app
 
     def describe(self) -> Iterable[Metric]:
         """Name no metrics at registration, so that the store is not asked then."""
@@ -31,10 +32,11 @@ class _Stored(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Yield one gauge per thing that waits; raises StoreError."""
-        with self._uow.read() as store:
+        with self._app.deps.uow.read() as store:
             posts, jobs, outbox = store.posts.count(), store.jobs.counts(), store.outbox.counts()
             cases, channels, parked = store.cases.counts(), store.channels.status(), store.quarantine.counts()
             parts = store.operations.parts()
+        yield _items(outcomes(self._app))
         yield GaugeMetricFamily("huiyin_posts", "Posts in the store.", value=posts)
         yield _gauge("huiyin_jobs", "Posts on their way to a reading.", ("state",), jobs.items())
         yield _gauge("huiyin_outbox", "Effects by state.", ("state",), outbox.items())
@@ -71,18 +73,21 @@ def _gauge(
     return family
 
 
+def _items(counted: Mapping[str, int]) -> CounterMetricFamily:
+    family = CounterMetricFamily(
+        "huiyin_items", "Items taken in by this process, by outcome.", labels=("outcome",)
+    )
+    for outcome in Outcome:
+        family.add_metric([outcome.value], counted.get(outcome.value, 0))
+    return family
+
+
 class Metrics:
     """The figures of one running service, in a registry of their own."""
 
-    def __init__(self, uow: UnitOfWork) -> None:
+    def __init__(self, app: App) -> None:
         self.registry = CollectorRegistry()
-        self.registry.register(_Stored(uow))
-        self._pushed = Counter(
-            "huiyin_pushed_items",
-            "Items pushed to a path of a channel.",
-            ("outcome",),
-            registry=self.registry,
-        )
+        self.registry.register(_Stored(app))
         self._seconds = Histogram(
             "huiyin_http_seconds",
             "Time to an answer.",
@@ -90,11 +95,6 @@ class Metrics:
             buckets=_SECONDS,
             registry=self.registry,
         )
-
-    def pushed(self, results: Iterable[ItemResult]) -> None:
-        """Count what became of pushed items."""
-        for result in results:
-            self._pushed.labels(result.outcome.value).inc()
 
     def took(self, method: str, route: str, status: int, seconds: float) -> None:
         """Note an answer; ``route`` is a template, never a path."""

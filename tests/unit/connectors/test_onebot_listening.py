@@ -6,12 +6,17 @@ import asyncio
 import json
 import random
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import aiohttp
 import pytest
-from onebot_scene import GROUP, OTHER, TOKEN, Intake, listening, make, serving, until
+from onebot_scene import GROUP, OTHER, TOKEN, Intake, Service, listening, make, serving, until
 
 from connectors import _inbox
+from connectors._onebot_history import Mark
+from connectors._signing import sha1_signature
+from connectors.onebot import OneBot
 from monitor.testing.fake_qq import FakeQQ
 
 pytestmark = pytest.mark.asyncio
@@ -78,17 +83,16 @@ async def test_posted_events_need_their_signature() -> None:
 
 
 async def test_posted_events_are_refused_without_a_secret() -> None:
-    async with FakeQQ("napcat", TOKEN, secret="") as fake, serving(make()) as (service, intake):
-        fake.post_to(service.http_url)
-        fake.secret = "guessed"
-        await fake.say(GROUP, 1, "一")
-        assert fake.post_statuses == [403]
+    body = b'{"post_type":"message","message_type":"group","group_id":700001,"message_id":1,"message":"x"}'
+    async with serving(make()) as (service, intake), aiohttp.ClientSession() as http:
+        for secret in ("guessed", ""):
+            headers = {"X-Signature": sha1_signature(secret, body)}
+            async with http.post(service.http_url, data=body, headers=headers) as response:
+                assert response.status == 403
         assert intake.items == []
 
 
 async def test_posted_garbage_is_kept_and_acknowledged() -> None:
-    from connectors._signing import sha1_signature
-
     async with serving(make(secret="s")) as (service, intake), aiohttp.ClientSession() as http:
         for body in (b"[" * 100_000, b"{not json", b'{"a":"\xff"}', b'"text"', b'{"post_type":"message"}'):
             headers = {"X-Signature": sha1_signature("s", body)}
@@ -359,6 +363,19 @@ async def test_clock_of_the_source_may_jump() -> None:
     assert not intake.broken
 
 
+async def test_mark_of_the_far_future_that_was_recalled_hides_no_gap() -> None:
+    async with FakeQQ("napcat", TOKEN, reconnect=0.01) as fake, serving(make()) as (service, intake):
+        fake.connect(service.ws_url)
+        await fake.connected.wait()
+        late = await fake.say(GROUP, 1, "x", at=time.time() + 40 * 365 * 86_400)
+        await until(lambda: f"{GROUP}:1" in (intake.cursor or ""))
+        fake.memory.remove(late)
+        await service.break_all()
+        for number in range(250):
+            fake._store(GROUP, 1, [{"type": "text", "data": {"text": f"{number:03}"}}], None, "")
+        await until(lambda: len(intake.texts) == 251)
+
+
 async def test_a_program_that_is_exchanged_keeps_the_place_by_time() -> None:
     now = time.time()
     intake = Intake()
@@ -532,44 +549,39 @@ async def test_words_of_members_never_reach_the_log(caplog: pytest.LogCaptureFix
 # --- the queue in between --------------------------------------------------------------------------
 
 
-async def test_intake_that_is_away_makes_the_source_wait_and_gets_everything_afterwards() -> None:
-    onebot, intake = make(), Intake()
-    async with FakeQQ("napcat", TOKEN) as fake, serving(onebot, intake) as (service, _):
-        fake.connect(service.ws_url)
-        await fake.connected.wait()
-        await fake.say(GROUP, 1, "0")
-        await until(lambda: intake.said() == ["0"])
-    onebot, more = make(), 300
-    kept = _inbox.SIZE
-    _inbox.SIZE = 100
+@asynccontextmanager
+async def nobody_listening(fake: FakeQQ, onebot: OneBot) -> AsyncIterator[Service]:
+    """Serve ``onebot`` while the intake is away."""
+    service = Service(onebot, Intake())
+    await service.start()
+    fake.connect(service.ws_url)
+    await fake.connected.wait()
     try:
-        service_intake = Intake()
-        async with FakeQQ("napcat", TOKEN) as fake:
-            from onebot_scene import Service
-
-            service = Service(onebot, service_intake)
-            await service.start()
-            fake.connect(service.ws_url)
-            await fake.connected.wait()
-            for number in range(more):
-                await fake.say(GROUP, 1, f"{number:03}")
-            await until(lambda: onebot._inbox.is_full)
-            async with listening(service_intake, onebot):
-                await until(lambda: len(service_intake.texts) == more)
-            await service.stop()
+        yield service
     finally:
-        _inbox.SIZE = kept
+        await onebot.close()
+        await service.stop()
+
+
+async def test_intake_that_is_away_makes_the_source_wait_and_gets_everything(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(_inbox, "SIZE", 100)
+    onebot, intake = make(silence_seconds=0.1, call_seconds=0.05), Intake()
+    async with FakeQQ("napcat", TOKEN) as fake, nobody_listening(fake, onebot):
+        for number in range(300):
+            await fake.say(GROUP, 1, f"{number:03}")
+        await until(lambda: onebot._inbox.is_full)
+        await asyncio.sleep(0.4)  # we are the ones who do not read: that is no silence of the other side
+        assert onebot.counts["silent"] == 0
+        assert len(onebot._inbox._entries) == 100
+        async with listening(intake, onebot):
+            await until(lambda: len(intake.texts) == 300)
 
 
 async def test_batch_that_was_not_acknowledged_comes_again() -> None:
     onebot = make()
-    async with FakeQQ("napcat", TOKEN) as fake:
-        from onebot_scene import Service
-
-        service = Service(onebot, Intake())
-        await service.start()
-        fake.connect(service.ws_url)
-        await fake.connected.wait()
+    async with FakeQQ("strict", TOKEN) as fake, nobody_listening(fake, onebot):
         await fake.say(GROUP, 1, "一")
         stream = onebot.posts(None)
         first = await anext(stream)
@@ -577,6 +589,25 @@ async def test_batch_that_was_not_acknowledged_comes_again() -> None:
         stream = onebot.posts(None)
         again = await anext(stream)
         assert again.items == first.items
+        assert again.ack is not None
+        await again.ack()
         await stream.aclose()
-        await onebot.close()
-        await service.stop()
+        stream = onebot.posts(None)
+        following = asyncio.ensure_future(anext(stream))
+        await asyncio.sleep(0.05)
+        assert not following.done() or following.result().items == ()
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+
+
+async def test_program_that_was_known_before_the_cursor_keeps_its_ids() -> None:
+    """The socket may come before the intake: a cursor of another program then counts by time alone."""
+    onebot = make()
+    async with FakeQQ("napcat", TOKEN) as fake, nobody_listening(fake, onebot):
+        await until(lambda: onebot._account.profile == "napcat")
+        onebot._inbox.resume('{"profile":"llonebot","groups":{"700001":[1767225600,"700001:9"]}}')
+        assert onebot._inbox.mark("700001") == Mark(1_767_225_600, "")
+        onebot._inbox.resume('{"profile":"napcat","groups":{"700001":[1767225600,"700001:9"]}}')
+        assert onebot._inbox.mark("700001") == Mark(1_767_225_600, "700001:9")
+        onebot._inbox.resume("no cursor of ours")
+        assert onebot._inbox.mark("700001") is None

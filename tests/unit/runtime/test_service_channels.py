@@ -41,7 +41,9 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
         yield served
 
 
-def signed(body: bytes, key: str = web_world.KEY, at: float | None = None, name: str = "msg_1") -> dict[str, str]:
+def signed(
+    body: bytes, key: str = web_world.KEY, at: float | None = None, name: str = "msg_1"
+) -> dict[str, str]:
     """Return the headers of Standard Webhooks, made here by hand."""
     stamp = str(int(time.time() if at is None else at))
     secret = base64.b64decode(key.removeprefix("whsec_"))
@@ -67,7 +69,13 @@ async def test_a_list_gets_a_result_per_item_after_it_is_stored(world: World) ->
     outcomes = [(item["id"], item["outcome"]) for item in answer.json["results"]]
     assert outcomes[0] == ("a", "new")
     assert outcomes[3] == ("a", "duplicate")
-    assert [outcome for _id, outcome in outcomes] == ["new", "quarantined", "quarantined", "duplicate", "quarantined"]
+    assert [outcome for _id, outcome in outcomes] == [
+        "new",
+        "quarantined",
+        "quarantined",
+        "duplicate",
+        "quarantined",
+    ]
     assert all(item["reason"] for item in answer.json["results"] if item["outcome"] == "quarantined")
     assert stored(world) == ["一"]
 
@@ -106,7 +114,11 @@ async def test_forged_late_and_early_pushes_are_refused(world: World) -> None:
         signed(body, at=now - 301),
         signed(body, at=now + 301),
         *(
-            good | {"webhook-signature": "v1," + base64.b64encode(hashlib.sha256(str(n).encode()).digest()).decode()}
+            good
+            | {
+                "webhook-signature": "v1,"
+                + base64.b64encode(hashlib.sha256(str(n).encode()).digest()).decode()
+            }
             for n in range(100)
         ),
     ]
@@ -149,7 +161,9 @@ async def test_a_mebibyte_is_the_most(world: World) -> None:
     assert (await push(world, body + b" ")).status == 413
 
 
-async def test_nothing_is_acknowledged_that_is_not_stored(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_nothing_is_acknowledged_that_is_not_stored(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def full(*_given: object) -> None:
         raise StoreError("the disk is full; free space, nothing was stored")
 
@@ -262,7 +276,9 @@ async def test_a_connector_sees_the_raw_request(faked: World, fake: Fake) -> Non
     ("error", "status"),
     [(Unavailable("later"), 503), (KeyError("a secret"), 500), (PluginError("a secret"), 500)],
 )
-async def test_a_connector_that_fails_is_a_problem(faked: World, fake: Fake, error: Exception, status: int) -> None:
+async def test_a_connector_that_fails_is_a_problem(
+    faked: World, fake: Fake, error: Exception, status: int
+) -> None:
     fake.answer = error
     answer = await faked.ask("POST", "/fake/in", data=b"x")
     assert answer.status == status
@@ -303,9 +319,9 @@ async def test_frames_go_both_ways_until_the_peer_closes(faked: World, fake: Fak
         assert await ws.receive_str() == "got 二"
         assert len(faked.web_app[SOCKETS]) == 1
     for _n in range(50):
-        if fake.frames[-1] is None and not len(faked.web_app[SOCKETS]):
-            break
         await asyncio.sleep(0.02)
+        if not len(faked.web_app[SOCKETS]):
+            break
     assert fake.frames == ["一", "二", None]
     assert len(faked.web_app[SOCKETS]) == 0
     assert fake.socket is not None
@@ -326,7 +342,9 @@ async def test_a_big_frame_is_taken_and_a_connector_that_fails_closes_only_its_s
 
 
 async def test_a_get_without_an_upgrade_is_no_socket(faked: World, fake: Fake) -> None:
-    assert (await faked.ask("GET", "/fake/in", headers={"Connection": "Upgrade", "Upgrade": "h2c"})).status == 200
+    assert (
+        await faked.ask("GET", "/fake/in", headers={"Connection": "Upgrade", "Upgrade": "h2c"})
+    ).status == 200
     broken = await faked.ask("GET", "/fake/in", headers={"Connection": "Upgrade", "Upgrade": "websocket"})
     assert broken.status == 400
     assert fake.socket is None
@@ -340,25 +358,27 @@ async def test_a_stop_says_goodbye_to_sockets_and_finishes_requests(tmp_path: Pa
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
     url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    slow = asyncio.Event()
+    begun = asyncio.Event()
 
-    async def waits(_request: Request) -> Response:
-        slow.set()
-        await asyncio.sleep(0.3)
+    async def slowly(_request: Request) -> Response:
+        begun.set()
+        await asyncio.sleep(0.4)
         return Response(200, b"finished")
 
-    fake._handle = waits  # type: ignore[method-assign]
-    runner2 = None
+    fake._handle = slowly  # type: ignore[method-assign]
     async with aiohttp.ClientSession() as client, client.ws_connect(f"{url}/fake/in") as ws:
         await ws.send_str("hier")
         await ws.receive_str()
+        asking = asyncio.create_task(client.post(f"{url}/fake/in", data=b"x"))
+        await begun.wait()
         started = time.monotonic()
-        cleaning = asyncio.create_task(runner.cleanup())
+        stopping = asyncio.create_task(runner.cleanup())
         message = await ws.receive()
         assert (message.type, message.data) == (aiohttp.WSMsgType.CLOSE, 1001)
-        await cleaning
-        assert time.monotonic() - started < 2.0
-    assert runner2 is None
+        async with await asking as answer:
+            assert await answer.read() == b"finished"
+        await stopping
+        assert 0.3 < time.monotonic() - started < 2.0
     app.close()
 
 

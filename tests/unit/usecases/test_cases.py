@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import product
@@ -563,6 +564,17 @@ def test_what_changed_since_it_was_listed_is_left_alone(deps: Deps) -> None:
     late = grievance(deps)
     overdue = next(w for w in cases._WATCHES if w.late)
     assert not cases._perform(deps, late.id, overdue), "not late (any more)"
+
+
+def test_several_workers_sweep_and_each_thing_is_done_once(deps: Deps, clock: FixedClock) -> None:
+    late = [grievance(deps) for _n in range(3)]
+    unrated = bring(deps, grievance(deps), S.ANSWERED)
+    clock.advance(days=6)
+    with ThreadPoolExecutor(4) as workers:
+        done = [future.result() for future in [workers.submit(cases.sweep, deps) for _n in range(4)]]
+    assert sum(done) == 4
+    assert [len(levels(deps, case)) for case in late] == [1, 1, 1]
+    assert len(events_of(deps, unrated, "reminded")) == 1
 
 
 def test_a_date_that_is_gone_is_not_overdue() -> None:

@@ -16,7 +16,7 @@ LITE = (
     "CREATE TRIGGER case_event_no_delete BEFORE DELETE ON case_event BEGIN SELECT RAISE(ABORT, 'case_event is append-only'); END",
 )
 POSTGRES = (
-    "CREATE TABLE post_terms (post_id bigint PRIMARY KEY REFERENCES post (id) ON DELETE CASCADE, terms tsvector NOT NULL)",
+    "CREATE TABLE post_terms (post_id bigint PRIMARY KEY REFERENCES post (id) ON DELETE CASCADE, folded text NOT NULL, terms tsvector NOT NULL)",
     "CREATE INDEX ix_post_terms_terms ON post_terms USING gin (terms)",
     "CREATE FUNCTION append_only() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION '% is append-only', TG_TABLE_NAME USING ERRCODE = '23000'; END $$",
     "CREATE TRIGGER ledger_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON ledger FOR EACH STATEMENT EXECUTE FUNCTION append_only()",
@@ -440,6 +440,4 @@ def upgrade() -> None:
     )
     op.create_index("ix_session_login", "session", ["login"], unique=False)
     for statement in LITE if op.get_bind().dialect.name == "sqlite" else POSTGRES:
-        op.get_bind().exec_driver_sql(
-            statement.replace("%", "%%") if op.get_bind().dialect.name != "sqlite" else statement
-        )
+        op.execute(sa.text(statement))
