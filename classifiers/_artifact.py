@@ -12,7 +12,7 @@ import json
 import re
 import shutil
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, cast
@@ -279,7 +279,19 @@ def add(models: Path, source: Path) -> str:
     Raises:
         ClassifierError: it is damaged, its version is no safe folder name, or the version is there already.
     """
-    version = read(source).version
+    return add_made(models, read(source).version, lambda folder: _copy(source, folder))
+
+
+def _copy(source: Path, folder: Path) -> None:
+    shutil.copytree(source, folder)
+
+
+def add_made(models: Path, version: str, write: Callable[[Path], None]) -> str:
+    """Let ``write`` put a model version into the installation: it is there whole or not at all.
+
+    Raises:
+        ClassifierError: the version is no safe folder name, or is there already.
+    """
     if not _VERSION.fullmatch(version) or version == "shipped":
         raise ClassifierError(
             "the model's version is no safe name; use small letters, digits, dots and hyphens"
@@ -290,7 +302,7 @@ def add(models: Path, source: Path) -> str:
     models.mkdir(parents=True, exist_ok=True)
     partial = models / f".{version}.partial"
     shutil.rmtree(partial, ignore_errors=True)
-    shutil.copytree(source, partial)
+    write(partial)
     partial.rename(target)
     return version
 

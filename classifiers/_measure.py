@@ -95,9 +95,8 @@ def _precision_recall_f1(tables: Ints, at: int) -> tuple[Floats, Floats, Floats]
 
 def _macro(tables: Ints) -> Floats:
     """Return the mean F1 of the answers that occur in truth."""
-    occur = np.flatnonzero(tables[0].sum(axis=1) > 0) if len(tables) == 1 else np.arange(tables.shape[1])
-    scores = np.array([_precision_recall_f1(tables, int(at))[2] for at in occur])
-    there = np.array([tables[:, at, :].sum(axis=1) > 0 for at in occur])
+    scores = np.array([_precision_recall_f1(tables, at)[2] for at in range(tables.shape[1])])
+    there = tables.sum(axis=2).T > 0
     mean: Floats = (scores * there).sum(axis=0) / np.maximum(there.sum(axis=0), 1)
     return mean
 

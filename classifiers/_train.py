@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import IO, Any, Final, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -88,28 +88,35 @@ class Scale:
 # --- reading ---------------------------------------------------------------------------------------
 
 
-def read_rows(path: Path) -> Iterator[tuple[int, Row | None]]:
-    """Yield (line number, row) of a JSONL file, gzip or plain; None for a line that is no object with a text.
+def read_rows(path: Path, key: str = "text") -> Iterator[tuple[int, Row | None]]:
+    """Yield (line number, row) of a JSONL file, gzip or plain; None for a line that is no object with ``key``.
+
+    Args:
+        path: the file.
+        key: the field that must hold words; empty takes every object.
 
     Raises:
         ClassifierError: the file cannot be read.
     """
     try:
-        opened = gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")
-        with opened as lines:
+        with _opened(path) as lines:
             for number, line in enumerate(lines, 1):
                 if line.strip():
-                    yield number, _row(line)
+                    yield number, _row(line, key)
     except (OSError, EOFError, zlib.error) as error:
         raise ClassifierError(f"{path.name} cannot be read; name a JSONL file, plain or .gz") from error
 
 
-def _row(line: bytes) -> Row | None:
+def _opened(path: Path) -> IO[bytes]:
+    return cast("IO[bytes]", gzip.open(path, "rb")) if path.suffix == ".gz" else path.open("rb")
+
+
+def _row(line: bytes, key: str) -> Row | None:
     try:
         row = json.loads(line)
     except (ValueError, RecursionError):
         return None
-    return row if isinstance(row, dict) and isinstance(row.get("text"), str) else None
+    return row if isinstance(row, dict) and (not key or isinstance(row.get(key), str)) else None
 
 
 def read_part(path: Path) -> list[Example]:
@@ -183,7 +190,41 @@ def scaled(matrix: csr_matrix, scale: Scale) -> csr_matrix:
 # --- fitting ---------------------------------------------------------------------------------------
 
 
-def train(examples: Sequence[Example], version: str, questions: Sequence[Question] = QUESTIONS) -> Model:
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """A fitted model with the scores that its calibration was fitted on.
+
+    Attributes:
+        model: the model.
+        examples: what it learnt from.
+        tasks: its columns.
+        unseen: examples x tasks, see :func:`unseen_scores`.
+    """
+
+    model: Model
+    examples: Sequence[Example]
+    tasks: Sequence[Task]
+    unseen: Floats
+
+    def unseen_chances(self, question: Question) -> Floats:
+        """Return examples x possible answers: probabilities from models that had not seen the example's group."""
+        where = [at for at, task in enumerate(self.tasks) if task.question is question]
+        score = self.unseen[:, where]
+        look = self.model.looks.get(str(question.label))
+        if look is not None:
+            raw = self.unseen[:, _always(self.tasks)]
+            logit = (look[0] + np.hstack((raw, raw * raw)) @ np.array(look[1:]))[:, None]
+        else:
+            heads = [self.model.heads[at] for at in where]
+            logit = score * np.array([h.slope for h in heads]) + np.array([h.offset for h in heads])
+        chance: Floats = 1.0 / (1.0 + np.exp(-np.clip(logit, -30, 30)))
+        if not question.values:
+            return np.hstack((1 - chance, chance))
+        shares: Floats = chance / chance.sum(axis=1, keepdims=True)
+        return shares
+
+
+def train(examples: Sequence[Example], version: str, questions: Sequence[Question] = QUESTIONS) -> Trained:
     """Fit and calibrate the heads of ``questions``.
 
     Raises:
@@ -200,7 +241,7 @@ def train(examples: Sequence[Example], version: str, questions: Sequence[Questio
         for at, (task, column) in enumerate(zip(tasks, columns, strict=True))
     )
     weights = np.column_stack([column.weights for column in columns]) * scale.weight[:-1, None]
-    return Model(
+    model = Model(
         version=version,
         bits=BITS,
         orders=ORDERS,
@@ -212,6 +253,7 @@ def train(examples: Sequence[Example], version: str, questions: Sequence[Questio
         looks=_looks(tasks, unseen, [example.group for example in examples]),
         thresholds={str(q.label): round(q.threshold, 4) for q in questions if not q.values},
     )
+    return Trained(model, examples, tasks, unseen)
 
 
 def _tasks(question: Question, examples: Sequence[Example]) -> Iterator[Task]:
@@ -278,8 +320,7 @@ def _head(task: Task, column: Column, unseen: Floats) -> Head:
 
 def _looks(tasks: Sequence[Task], unseen: Floats, groups: Sequence[str]) -> dict[str, tuple[float, ...]]:
     """Fit a second look for every yes/no question that it serves; judged on groups left out."""
-    always = [at for at, task in enumerate(tasks) if not task.question.given]
-    raw = unseen[:, always]
+    raw = unseen[:, _always(tasks)]
     sheet = np.hstack((raw, raw * raw))
     names = np.array(groups)
     looks = {}
@@ -292,6 +333,11 @@ def _looks(tasks: Sequence[Task], unseen: Floats, groups: Sequence[str]) -> dict
             found = _logistic_fit(sheet[task.rows], task.yes, _LOOK_STRENGTH)
             looks[str(task.question.label)] = tuple(round(number, 6) for number in found)
     return looks
+
+
+def _always(tasks: Sequence[Task]) -> list[int]:
+    """Return the columns whose questions are asked of every post."""
+    return [at for at, task in enumerate(tasks) if not task.question.given]
 
 
 def _loss(sheet: Floats, yes: Ints, names: npt.NDArray[np.str_], strength: float) -> float:
@@ -317,10 +363,12 @@ def _logistic_fit(sheet: Floats, yes: Ints, strength: float) -> list[float]:
     return [float(solver.intercept_[0] - slopes @ mean), *map(float, slopes)]
 
 
-def facts(files: Mapping[str, str], examples: Sequence[Example]) -> dict[str, Any]:
-    """Return what the manifest tells about the training: files with their licences, rows, seed."""
+def settings() -> dict[str, Any]:
+    """Return the settings of the training, for the manifest."""
     return {
-        "trained_on": [{"file": name, "licence": licence} for name, licence in files.items()],
-        "rows": len(examples),
-        "seed": SEED,
+        "strength": _STRENGTH,
+        "rarity": _RARITY,
+        "unseen": _UNSEEN,
+        "look_strength": _LOOK_STRENGTH,
+        "folds": FOLDS,
     }

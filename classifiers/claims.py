@@ -93,6 +93,22 @@ class Matcher:
             out += self._chunk([_plain(text) for text in normalise_all(texts[at : at + _CHUNK])], limit)
         return out
 
+    def judged(self, texts: Sequence[str], first: int) -> list[Match]:
+        """Judge each text against one claim: the first against claim number ``first``, and so on."""
+        posts = [_plain(text) for text in normalise_all(texts)]
+        rows = _weighted(_matrix(posts), self._weights)
+        claims = self._index[first : first + len(posts)]
+        shared = np.asarray(rows.multiply(claims).sum(axis=1), dtype=np.float32).ravel()
+        one, other = _norms(rows), self._norms[first : first + len(posts)]
+        cosine = shared / np.maximum(one * other, 1e-6)
+        contained = shared / np.maximum(np.minimum(one, other) ** 2, 1e-6)
+        return [
+            self._judge(
+                post, first + at, self._score(post, first + at, float(cosine[at]), float(contained[at]))
+            )
+            for at, post in enumerate(posts)
+        ]
+
     def _chunk(self, posts: Sequence[str], limit: int) -> list[list[Match]]:
         if not self._ids:
             return [[] for _ in posts]
@@ -127,6 +143,14 @@ class Matcher:
         differs = differences(Facts.of(focus(post, self._texts[number])), self._facts[number])
         band = "same" if score >= SAME_FROM and not differs else "suggest"
         return Match(self._ids[number], score, band, differs if score >= SAME_FROM else ())
+
+
+def pair_scores(ones: Sequence[str], others: Sequence[str]) -> list[Match]:
+    """Judge pairs of texts as post and claim; rare n-grams are those that few of ``others`` hold (for measuring)."""
+    matcher = Matcher([Reference(number, other) for number, other in enumerate(others)])
+    return [
+        match for at in range(0, len(ones), _CHUNK) for match in matcher.judged(ones[at : at + _CHUNK], at)
+    ]
 
 
 # --- likeness --------------------------------------------------------------------------------------

@@ -73,6 +73,7 @@ class FastTier:
     Attributes:
         name, version: stand in every reading, e.g. ``spam@2026.11.1``.
         labels: the questions that are answered.
+        thresholds: operating point of each yes/no question.
         card: the model card in Markdown.
     """
 
@@ -88,7 +89,7 @@ class FastTier:
                 f"model {model.version} does not answer every question; run 'huiyin train all'"
             )
         self._bits, self._orders = model.bits, model.orders
-        self._thresholds = dict(model.thresholds)
+        self.thresholds = dict(model.thresholds)
         always = [not BY_LABEL[Label(head.label)].given for head in model.heads]
         self._slots = _slots(model)
         self._first = _columns(model, np.flatnonzero(always))
@@ -148,7 +149,7 @@ class FastTier:
         flags: dict[Label, npt.NDArray[np.bool_]] = {}
         for label in YES_NO:
             (column,) = self._first.where(label)
-            flags[label] = chances[:, column] >= self._thresholds[label]
+            flags[label] = chances[:, column] >= self.thresholds[label]
             told = np.arange(len(texts)) if explain else np.flatnonzero(flags[label])
             reasons = self._reasons(label, column, told, seen, texts)
             columns.append(_answers(label, chances[:, column], flags[label], reasons))

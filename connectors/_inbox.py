@@ -40,6 +40,7 @@ class Inbox:
 
     def __init__(self) -> None:
         self.profile = ""
+        self.is_read = False
         self._entries: deque[_Entry] = deque()
         self._marks: dict[str, Mark] = {}
         self._open: dict[int, Incoming] = {}
@@ -51,6 +52,11 @@ class Inbox:
     def is_full(self) -> bool:
         """Say whether ``put`` would wait."""
         return len(self._entries) >= SIZE
+
+    @property
+    def is_stuck(self) -> bool:
+        """Say whether it is full and nobody reads: the channel is paused."""
+        return self.is_full and not self.is_read
 
     def resume(self, cursor: str | None) -> list[Incoming]:
         """Stand exactly after ``cursor``; return the batches that were never acknowledged."""
@@ -104,6 +110,7 @@ class Inbox:
             self._open.pop(number, None)
 
         batch = Incoming(tuple(items), self._cursor() if moved else None, ack)
+        self._open[number] = batch
         if len(self._open) > KEPT:
             self._open.pop(next(iter(self._open)))
         return batch

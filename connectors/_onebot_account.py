@@ -54,6 +54,7 @@ class Account:
         self._fixed_profile = profile
         self._inbox = inbox
         self._changed = changed
+        self._is_online = True
 
     def context(self) -> wire.Context:
         """Return what is needed to read an event."""
@@ -115,9 +116,10 @@ class Account:
         if news is None:
             return
         if news.group is None:
-            self.counts[news.what] += 1
-            if news.what == "offline":
+            if news.what == "offline" and self._is_online:
+                self.counts["offline"] += 1
                 _log.warning("onebot.offline channel=%s", self._name)
+            self._is_online = news.what == "online"
         elif news.group in self.groups:
             _log.warning("onebot.rights channel=%s now=%s", self._name, news.what)
             self.note_roles({news.group: news.what})

@@ -47,7 +47,9 @@ class Talk:
         self.socket = socket
         self.link = Link(socket)
         self.role = role
-        self.held: list[Event] | None = []
+        self.held: list[Event] = []
+        self.is_greeted = False
+        self.free = asyncio.Event()
         self.heard = 0.0
         self.useful = False
         self.beats = False
@@ -213,22 +215,25 @@ class Talks:
             return self.api() if self._line.api_url else None
 
     async def _let_go(self, talk: Talk) -> None:
-        """Take the events that were held until we knew who speaks; from then on they are taken at once."""
+        """Take the events that were held until we knew who speaks; until that is done the reader waits."""
+        talk.is_greeted = True
         while talk.held:
             await self._take_event(talk.held[0])
             talk.held.pop(0)
-        talk.held = None
+        talk.free.set()
 
     async def _watch(self, talk: Talk) -> None:
-        """Close a socket that has fallen silent, so that a new one can take its place."""
+        """Close a socket that has fallen silent, so that a new one can take its place, or that nobody reads."""
         loop, silence = asyncio.get_running_loop(), self._line.silence
         talk.heard = loop.time()
         while True:
             await asyncio.sleep(silence / 3)
-            if loop.time() - talk.heard < silence or self._inbox.is_full or await self._is_alive(talk):
-                continue
-            self.counts["silent"] += 1
-            _log.warning("onebot.silent channel=%s", self._line.name)
+            if not self._inbox.is_stuck:
+                is_quiet = loop.time() - talk.heard >= silence and not self._inbox.is_full
+                if not is_quiet or await self._is_alive(talk):
+                    continue
+                self.counts["silent"] += 1
+                _log.warning("onebot.silent channel=%s", self._line.name)
             await talk.socket.close(1001)
             return
 
@@ -266,10 +271,11 @@ class Talks:
             return
         talk.useful = True
         talk.beats |= value.get("meta_event_type") == "heartbeat"
-        if talk.held is not None:
+        if not talk.is_greeted:
             talk.held.append(value)
-        else:
-            await self._take_event(value)
+            return
+        await talk.free.wait()
+        await self._take_event(value)
 
     def _take_answer(self, answer: Event, talk: Talk) -> None:
         if talk.link.answer(answer):
@@ -288,6 +294,7 @@ class Talks:
         task = asyncio.create_task(self._guarded(work))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(lambda _task: work.close())  # for one that was cancelled before it began
         return task
 
     async def _guarded(self, work: Coroutine[Any, Any, None]) -> None:

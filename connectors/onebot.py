@@ -125,12 +125,14 @@ class OneBot:
         background = [self._talks.spawn(each) for each in work]
         if self._talks.links():
             self._behind.possible()
+        self._inbox.is_read = True
         try:
             for batch in unsettled:
                 yield batch
             while (following := await self._inbox.next()) is not None:
                 yield following
         finally:
+            self._inbox.is_read = False
             await stop(background)
 
     async def _keep_polling(self) -> None:
@@ -150,7 +152,7 @@ class OneBot:
         return f"/onebot/v11/{self.name}"
 
     def _accept(self, headers: Mapping[str, str], query: Mapping[str, str]) -> int | None:  # noqa: ARG002
-        if self._talks.is_closed:
+        if self._talks.is_closed or self._inbox.is_stuck:
             return 503
         token = _token(headers)
         if not same(token, self._settings.token):

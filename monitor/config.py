@@ -1,7 +1,7 @@
 """The configuration: ``huiyin.toml``, read once into frozen dataclasses; secrets only by reference.
 
-Every setting is declared here with its sentence; nothing else reads the environment. A setting can also come from
-the environment variable ``HUIYIN_<TABLE>_<KEY>``, e.g. ``HUIYIN_SERVICE_PORT``.
+Every setting is declared in ``_declared`` with its sentence. It can also come from the environment variable
+``HUIYIN_<TABLE>_<KEY>``, e.g. ``HUIYIN_SERVICE_PORT``; no other module reads settings from the environment.
 """
 
 from __future__ import annotations
@@ -15,7 +15,17 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Final
 
-from monitor._settings import Spec, Unfit, line_of, lines_of, near, parsed, setting, specs_of, taken
+from monitor._declared import (
+    CHANNEL,
+    RULES,
+    SECTIONS,
+    House,
+    ServiceSettings,
+    StoreSettings,
+    UiSettings,
+    WorkerSettings,
+)
+from monitor._settings import Spec, Unfit, line_of, lines_of, near, parsed, taken
 from monitor.core.errors import ConfigError
 from monitor.core.ports import ChannelConfig
 from monitor.usecases.deps import Rules
@@ -56,110 +66,6 @@ def _read_secret(path: Path) -> str:
         return path.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError):
         return ""
-
-
-# --- the settings ----------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class House:
-    """Who we are."""
-
-    union_name: str = setting("How the union signs its answers and names itself on public pages.", "校工会")
-    base_url: str = setting(
-        "Where members reach the public pages; empty means the address of the service.", ""
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class StoreSettings:
-    """Where posts and cases are kept."""
-
-    url: str = setting(
-        "Address of the database, sqlite:///PATH or postgresql+psycopg://HOST/NAME; empty means huiyin.db in the data"
-        " directory; one that holds a password is given by reference.",
-        "",
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class ServiceSettings:
-    """The web service: public pages, pushes, programs."""
-
-    host: str = setting(
-        "Address on which the service listens; put a proxy with TLS before any other.", "127.0.0.1"
-    )
-    port: int = setting("Port of the service.", 8780, least=1, most=65535)
-
-
-@dataclass(frozen=True, slots=True)
-class UiSettings:
-    """The screens of the staff."""
-
-    host: str = setting("Address on which the screens listen.", "127.0.0.1")
-    port: int = setting("Port of the screens.", 8501, least=1, most=65535)
-    base_path: str = setting("Path under which a proxy serves the screens, e.g. /review.", "")
-    allowed_hosts: tuple[str, ...] = setting("Names that people type in to reach the screens.", ())
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerSettings:
-    """Understanding of posts."""
-
-    batch: int = setting("Most posts that are understood at once.", 256, unit="posts", least=1, most=1000)
-    procs: int = setting(
-        "Processes that classify; grouping stays in one.", 1, unit="processes", least=1, most=64
-    )
-
-
-RULES: Final[Mapping[str, Spec]] = {
-    "effect_delay": Spec(float, 20.0, "Wait before anything leaves the house, so that undo is real.", "seconds", 0, 3600),
-    "undo_seconds": Spec(float, 600.0, "How long the person who decided may undo.", "seconds", 0, 86400),
-    "lease_seconds": Spec(float, 300.0, "How long a case stays with the person who took it.", "seconds", 30, 86400),
-    "job_lease_seconds": Spec(
-        float, 60.0, "How long a worker may keep a post before another takes it.", "seconds", 5, 3600
-    ),
-    "send_timeout": Spec(
-        float, 15.0, "Longest wait for a send; an unknown outcome is read back after twice this.", "seconds", 1, 300
-    ),
-    "human_after": Spec(
-        float, 600.0, "How long an outcome may stay unknown before a person looks.", "seconds", 30, 600,
-        "an unknown outcome reaches a person within ten minutes",
-    ),
-    "appeal_days": Spec(
-        int, 184, "How long a decision can be appealed.", "days", 184, 3660, "an appeal is open for six months"
-    ),
-    "rating_days": Spec(int, 15, "How long an answer can be rated.", "days", 1, 366),
-    "public_floor": Spec(
-        int, 10, "Distinct authors or cases below which a public figure is withheld.", "authors", 10, 10_000,
-        "smaller groups would expose people",
-    ),
-    "inside_floor": Spec(
-        int, 5, "Distinct authors below which a figure on a staff screen is withheld.", "authors", 5, 10_000,
-        "smaller groups would expose people",
-    ),
-    "two_person_reply": Spec(bool, True, "The person who approves an answer is not the one who wrote it."),
-    "group_window_days": Spec(int, 14, "How far back near duplicates are looked for.", "days", 1, 366),
-}  # fmt: skip
-"""Figures of the house (see :class:`monitor.usecases.deps.Rules`), with the bounds that rights and law set."""
-
-CHANNEL: Final[Mapping[str, Spec]] = {
-    "type": Spec(
-        str, "", "Kind of channel: the name of a connector, e.g. onebot, file, webhook, box, replay."
-    ),
-    "unit": Spec(str, "", "Unit that owns the channel, for routing and for figures by unit."),
-    "paused": Spec(bool, False, "Do not listen and do not send until this is taken away."),
-}
-"""Settings that every channel has; the others belong to its connector."""
-
-SECTIONS: Final[Mapping[str, Mapping[str, Spec]]] = {
-    "": specs_of(House),
-    "store": specs_of(StoreSettings),
-    "service": specs_of(ServiceSettings),
-    "ui": specs_of(UiSettings),
-    "worker": specs_of(WorkerSettings),
-    "rules": RULES,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -521,3 +427,31 @@ def shown(config: Config) -> str:
         lines += ["paused = true"] if channel.paused else []
         lines += [f"{key} = {toml(hidden(value, key))}" for key, value in channel.settings.items()]
     return "\n".join(lines) + "\n"
+
+
+__all__ = [
+    "CHANNEL",
+    "DEMO_BOX",
+    "DEMO_GROUPS",
+    "DEMO_QQ",
+    "FILE",
+    "RULES",
+    "SECTIONS",
+    "Channel",
+    "Config",
+    "Fault",
+    "House",
+    "Secret",
+    "ServiceSettings",
+    "StoreSettings",
+    "UiSettings",
+    "WorkerSettings",
+    "hidden",
+    "is_channel_name",
+    "is_secret",
+    "load",
+    "read",
+    "shown",
+    "toml",
+    "with_demo",
+]

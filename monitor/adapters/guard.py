@@ -263,7 +263,7 @@ async def fenced(work: Awaitable[T], *passing: type[Exception]) -> T:
     except known:
         raise
     except Exception as error:
-        raise _failed("service", "a request", error) from None
+        raise PluginError(f"a request failed in a way that nobody expected ({place(error)})") from None
 
 
 __all__ = [

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
 
 QUARANTINED: Final = 3
 BATCH: Final = 500
+TELL_SECONDS: Final = 5.0
 _OUTCOMES: Final = ("new", "duplicate", "updated", "quarantined")
 
 
@@ -99,10 +99,12 @@ def _take_in(
 
     _declare(deps, channel)
     counts: Counter[str] = Counter()
+    shown = time.monotonic()
     for batch in _batches(items):
         report = ingest(deps, channel, batch)
         counts.update({name: getattr(report, name) for name in _OUTCOMES})
-        if sys.stderr.isatty():
+        if time.monotonic() - shown >= TELL_SECONDS:
+            shown = time.monotonic()
             say(context, _("已读 {n} 条").format(n=f"{sum(counts.values()):,}"))
     return counts
 

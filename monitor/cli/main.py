@@ -11,7 +11,6 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
 from typing import Annotated, Final
@@ -39,8 +38,7 @@ MODULES: Final[dict[str, tuple[str, ...]]] = {
     "models": ("models",),
     "bench": ("bench",),
     "queue": ("queue",),
-    "cases": ("case",),
-    "claim": ("claim",),
+    "cases": ("case", "claim"),
     "trends": ("trends",),
     "ledger": ("ledger",),
     "user": ("user",),
@@ -155,8 +153,7 @@ def build(arguments: Sequence[str]) -> typer.Typer:
     _place, wanted = _command(arguments)
     owner = [module for module, names in MODULES.items() if wanted in names]
     for module in owner or ([] if "--version" in arguments else MODULES):
-        if find_spec(f"monitor.cli.{module}") is not None:
-            import_module(f"monitor.cli.{module}").register(root)
+        import_module(f"monitor.cli.{module}").register(root)
     return root
 
 

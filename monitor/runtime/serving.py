@@ -63,10 +63,9 @@ async def _run_loops(app: App, stop: asyncio.Event) -> None:
     """Run intake and dispatch until ``stop``, let what is being sent finish, end them; raises what broke a loop."""
     dispatcher = Dispatcher(app)
     sending = asyncio.create_task(_hold(stop) if app.safe else dispatcher.run())
-    others = [
-        asyncio.create_task(loop)
-        for loop in (Intake(app).run(), _beat(app, "service"), _beat(app, "dispatcher"))
-    ]
+    beating = ["service"] if app.safe else ["service", "dispatcher"]
+    loops = [Intake(app).run(), *(_beat(app, part) for part in beating)]
+    others = [asyncio.create_task(loop) for loop in loops]
     stopping = asyncio.create_task(_hold(stop))
     done, _pending = await asyncio.wait({stopping, sending, *others}, return_when=asyncio.FIRST_COMPLETED)
     dispatcher.stop()

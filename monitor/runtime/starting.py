@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import socket
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -23,6 +24,7 @@ from monitor.usecases import accounts
 
 _STARTED: Final = "demo.started"
 WEEK_DAYS: Final = 7
+PATIENCE: Final = 8.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,15 +135,26 @@ def demo_token(data: Path) -> str:
 # --- locks and ports -------------------------------------------------------------------------------
 
 
-def refuse_second(data: Path, parts: Sequence[str]) -> None:
-    """Refuse to start beside parts of the same data directory that run by themselves; raises ConfigError."""
+def refuse_second(data: Path, parts: Sequence[str], patience: float = PATIENCE) -> None:
+    """Refuse to start beside parts of the same data directory that run by themselves.
+
+    Args:
+        data: the data directory.
+        parts: names of locks.
+        patience: seconds to wait for parts whose supervisor was killed a moment ago: they are on their way out.
+
+    Raises: ConfigError naming the part and its process.
+    """
+    deadline = time.monotonic() + patience
     for name in parts:
         lock = Lock(data, name)
-        if not lock.is_free():
-            raise ConfigError(
-                f"`huiyin {name}` runs already in {data} (process {lock.owner()}); end that one first, or choose"
-                " another data directory with --data"
-            )
+        while not lock.is_free():
+            if time.monotonic() >= deadline:
+                raise ConfigError(
+                    f"`huiyin {name}` runs already in {data} (process {lock.owner()}); end that one first, or"
+                    " choose another data directory with --data"
+                )
+            time.sleep(0.1)
 
 
 def refuse_taken(host: str, port: int, option: str) -> None:

@@ -59,6 +59,8 @@ _MOVES = {Action.ESCALATE: "escalate"}
 _OUTCOMES = {Action.RESTORE: "overturned", Action.UPHOLD: "upheld"}
 
 _SHORT = {CaseKind.GRIEVANCE: "grievance", CaseKind.CLARIFICATION: "clarify"}
+
+
 # --- checks ----------------------------------------------------------------------------------------
 
 
@@ -234,9 +236,9 @@ def decide(deps: Deps, actor: Actor, request: DecisionRequest) -> Decision:
     with deps.uow.begin(actor) as store:
         case = store.cases.get(request.case_id)
         who = (actor, _role(actor, case, request.action))
-        _unsettled(store, case, request.version, actor, deps.clock.now())
         if request.action not in POSSIBLE[case.kind]:
             raise BadMove(f"a {case.kind} case cannot be settled by {request.action}")
+        _unsettled(store, case, request.version, actor, deps.clock.now())
         request = tidy(request)
         posts = store.posts.many(store.cases.post_ids(case.id))
         made = _decision(deps, case, request, who, posts)
@@ -288,6 +290,7 @@ def _lower(store: Store, deps: Deps, case: Case, decision: Decision, who: tuple[
     rank_before, urgency = int(str(before["rank"])), before["urgency"]
     lowered = replace(
         case,
+        state=step(case, "escalate", who[0]),
         rank=rank_before,
         urgency=None if urgency is None else str(urgency),
         updated_at=deps.clock.now(),
@@ -340,10 +343,10 @@ def reroute(deps: Deps, actor: Actor, case_id: int, version: int, kind: CaseKind
     with deps.uow.begin(actor) as store:
         case = store.cases.get(case_id)
         who = (actor, acting_role(actor, "decide.reroute", case=case))
-        now = deps.clock.now()
-        _unsettled(store, case, version, actor, now)
         if kind not in REROUTES.get(case.kind, ()):
             raise BadMove(f"a {case.kind} case cannot be sent on as a {kind} case")
+        now = deps.clock.now()
+        _unsettled(store, case, version, actor, now)
         words = tidy(DecisionRequest(case_id, version, Action.DISMISS, note=note)).note
         state = step(case, "reroute", actor)
         closed = replace(case, state=state, updated_at=now, lease_by=None, lease_until=None)

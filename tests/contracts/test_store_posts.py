@@ -128,6 +128,19 @@ def test_a_recall_before_its_message_is_kept_for_it(uow: SqlUnitOfWork) -> None:
     assert states == [SourceState.REMOVED, SourceState.VISIBLE], "the same handle in another group is another"
 
 
+def test_the_latest_notice_counts_although_it_only_repeats_an_earlier_one(uow: SqlUnitOfWork) -> None:
+    said = [notice("1", REMOVAL, 5), notice("1", REMOVAL, 9), notice("1", RESTORE, 7)]
+    assert outcomes(uow, *said, new("1")) == ["updated", "duplicate", "duplicate", "new"]
+    assert outcomes(uow, new("2"), *(notice("2", n.kind, (n.posted_at - START).seconds) for n in said)) == [
+        "new",
+        "updated",
+        "duplicate",
+        "duplicate",
+    ]
+    with uow.read() as store:
+        assert {current(store, name).source_state for name in "12"} == {SourceState.REMOVED}
+
+
 def test_a_recall_inside_the_batch_of_its_message(uow: SqlUnitOfWork) -> None:
     assert outcomes(uow, notice("1", REMOVAL, 5), new("1"), notice("2", REMOVAL), new("3"), new("2")) == [
         "updated",
@@ -137,7 +150,9 @@ def test_a_recall_inside_the_batch_of_its_message(uow: SqlUnitOfWork) -> None:
         "new",
     ]
     with uow.read() as store:
-        states = {post.external_id: post.source_state.value for post in store.posts.page(PostFilter(), None, 9)}
+        states = {
+            post.external_id: post.source_state.value for post in store.posts.page(PostFilter(), None, 9)
+        }
     assert states == {"1": "removed", "2": "removed", "3": "visible"}
 
 
@@ -154,11 +169,18 @@ def test_handles_lead_to_the_newest_post_of_the_thread(uow: SqlUnitOfWork) -> No
 
 
 def test_neighbours_in_the_thread_by_time(uow: SqlUnitOfWork) -> None:
-    outcomes(uow, *(new(str(n), f"第{n}句", n) for n in (5, 3, 1, 2, 4)), new("x", thread="g2"), new("y", thread=None))
+    outcomes(
+        uow,
+        *(new(str(n), f"第{n}句", n) for n in (5, 3, 1, 2, 4)),
+        new("x", thread="g2"),
+        new("y", thread=None),
+    )
     outcomes(uow, new("3", "第3句，改过", 9, kind=EDIT))
     with uow.read() as store:
         around = store.posts.thread(current(store, "2"), 1, 2)
-        assert [post.external_id for post in around] == ["1", "2", "4", "5"], "an edited post stands at its edit"
+        assert [post.external_id for post in around] == ["1", "2", "4", "5"], (
+            "an edited post stands at its edit"
+        )
         assert [post.external_id for post in store.posts.thread(current(store, "1"), 3, 0)] == ["1"]
         assert store.posts.thread(current(store, "y"), 3, 3) == [current(store, "y")]
 
@@ -177,7 +199,10 @@ def test_pages_go_backwards_without_gaps(uow: SqlUnitOfWork) -> None:
 def test_every_filter_narrows(uow: SqlUnitOfWork) -> None:
     with uow.begin() as store:
         a, b, c = stored(
-            store, new("1", "工资没发", unit="后勤处"), new("2", "停车难", 7200), new("3", "别的", channel="box")
+            store,
+            new("1", "工资没发", unit="后勤处"),
+            new("2", "停车难", 7200),
+            new("3", "别的", channel="box"),
         )
         store.readings.add([(a.id, reading(Label.GRIEVANCE, topic="pay", sentiment="negative"))])
         store.readings.add([(b.id, reading(Label.SPAM, topic="other", sentiment="neutral"))])

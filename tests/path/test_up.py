@@ -22,8 +22,11 @@ import psutil
 import pytest
 
 from monitor import bootstrap, config
+from monitor.core.errors import ConfigError
 from monitor.core.model import SYSTEM, Case, CaseKind, Role
 from monitor.core.ports import CaseFilter, PartStatus
+from monitor.runtime import starting
+from monitor.runtime.parts import Lock
 from monitor.usecases import accounts
 
 WEEK = Path(__file__).resolve().parents[2] / "corpora" / "demo" / "week.jsonl"
@@ -266,14 +269,22 @@ def test_with_the_screens_everything_answers_and_ends(tmp_path: Path) -> None:
         again.stop(signal.SIGTERM)
 
 
-def test_a_supervisor_that_is_killed_takes_its_parts_with_it(tmp_path: Path) -> None:
+def test_a_supervisor_that_is_killed_takes_its_parts_with_it_and_can_be_started_at_once(
+    tmp_path: Path,
+) -> None:
     with up(tmp_path, "--no-ui") as running:
         family = running.family()
         running.process.kill()
         running.process.wait()
-        until(
-            lambda: not [one for one in family if one.is_running() and one.status() != psutil.STATUS_ZOMBIE],
-            10,
-        )
-    with up(tmp_path, "--no-ui", port=running.port) as again:
+    with up(tmp_path, "--no-ui") as again:
+        assert not [one for one in family if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
         again.stop(signal.SIGTERM)
+
+
+def test_a_part_that_runs_by_itself_is_not_joined_by_a_second_one(tmp_path: Path) -> None:
+    with (
+        Lock(tmp_path, "serve"),
+        pytest.raises(ConfigError, match=rf"`huiyin serve` runs already .*{os.getpid()}"),
+    ):
+        starting.refuse_second(tmp_path, ("worker", "serve"), patience=0.2)
+    starting.refuse_second(tmp_path, ("worker", "serve"), patience=0.0)

@@ -21,7 +21,7 @@ from monitor.words import speaking
 
 FORM_LIMIT: Final = 256 * 1024
 FIELDS_MOST: Final = 24
-LANGUAGE: Final = "huiyin_language"
+LANGUAGE: Final = web.RequestKey("language", str)
 RECENT_MOST: Final = 500
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from onebot_scene import GROUP, OTHER, TOKEN, Intake, listening, make, serving, until
 
+from connectors._onebot_health import trouble
 from connectors._settings import sentences
 from connectors.onebot import Settings, connector
 from connectors.replay import Settings as ReplaySettings
@@ -118,6 +119,22 @@ async def test_program_that_does_not_answer_is_told() -> None:
     assert "没有应答" in health.message
 
 
+@asyncs
+async def test_losing_the_account_is_counted_once_and_logged(caplog: pytest.LogCaptureFixture) -> None:
+    onebot = make()
+    async with FakeQQ("napcat", TOKEN, heartbeat=0.02) as fake, serving(onebot) as (service, _intake):
+        fake.connect(service.ws_url)
+        await until(onebot._talks.links)
+        fake.online = False
+        await until(lambda: onebot.counts["ignored.meta_event.heartbeat"] > 5)
+        assert "已掉线" in (await onebot.check()).message
+        fake.online = True
+        await until(lambda: onebot._account._is_online)
+        await fake.notice("bot_offline", tag="x", message="被踢下线")
+        await until(lambda: onebot.counts["offline"] == 2)
+    assert sum("onebot.offline" in record.getMessage() for record in caplog.records) == 2
+
+
 @pytest.mark.parametrize(
     ("change", "word"),
     [
@@ -145,13 +162,14 @@ def test_wrong_settings_name_the_key_and_never_the_secret(change: dict[str, Any]
 @pytest.mark.parametrize("settings", [Settings, ReplaySettings])
 def test_every_setting_stands_in_the_documentation(settings: type) -> None:
     page = DOCS.read_text(encoding="utf-8")
-    for name in sentences(settings):
-        assert f"`{name}`" in page, f"{name} is not documented in {DOCS.name}"
-    usual = {
-        field.name: field.default
-        for field in dataclasses.fields(settings)
-        if field.default is not dataclasses.MISSING
-    }
-    for name, value in usual.items():
-        if isinstance(value, float | int) and not isinstance(value, bool):
-            assert f"| `{name}` | {value:g} |" in page, f"the default of {name} is another one in {DOCS.name}"
+    usual = {field.name: field.default for field in dataclasses.fields(settings)}
+    for name, sentence in sentences(settings).items():
+        default = "required" if usual[name] is dataclasses.MISSING else usual[name]
+        assert f"| `{name}` | {default} | {sentence} |" in page, f"{name} stands otherwise in {DOCS.name}"
+
+
+def test_documentation_quotes_what_the_check_says() -> None:
+    page = DOCS.read_text(encoding="utf-8")
+    for kind in ("token", "account", "address", "posted", ""):
+        said = trouble(kind, "/onebot/v11/qq").split("：")[0].split("。")[0]
+        assert said in page, f"{DOCS.name} does not explain: {said}"

@@ -223,7 +223,10 @@ async def test_nothing_is_lost_when_the_service_restarts_from_its_cursor(seed: i
 
 
 async def test_cursor_stands_still_while_a_group_is_behind() -> None:
-    async with FakeQQ("napcat", TOKEN, reconnect=0.01) as fake, serving(make()) as (service, intake):
+    async with (
+        FakeQQ("napcat", TOKEN, reconnect=0.01) as fake,
+        serving(make(call_seconds=0.3)) as (service, intake),
+    ):
         fake.connect(service.ws_url)
         await fake.connected.wait()
         await fake.say(GROUP, 1, "一")
@@ -563,20 +566,43 @@ async def nobody_listening(fake: FakeQQ, onebot: OneBot) -> AsyncIterator[Servic
         await service.stop()
 
 
-async def test_intake_that_is_away_makes_the_source_wait_and_gets_everything(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+async def test_slow_intake_makes_the_source_wait_and_gets_everything(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_inbox, "SIZE", 100)
     onebot, intake = make(silence_seconds=0.1, call_seconds=0.05), Intake()
     async with FakeQQ("napcat", TOKEN) as fake, nobody_listening(fake, onebot):
-        for number in range(300):
+        await fake.say(GROUP, 1, "000")
+        stream = onebot.posts(None)
+        intake.take((await anext(stream)).items)
+        for number in range(1, 301):
             await fake.say(GROUP, 1, f"{number:03}")
+            await asyncio.sleep(0)
         await until(lambda: onebot._inbox.is_full)
         await asyncio.sleep(0.4)  # we are the ones who do not read: that is no silence of the other side
         assert onebot.counts["silent"] == 0
+        assert len(fake._peers) == 1
         assert len(onebot._inbox._entries) == 100
+        async for batch in stream:
+            intake.take(batch.items)
+            if len(intake.texts) == 301:
+                break
+        await stream.aclose()
+
+
+async def test_channel_that_is_paused_for_long_lets_the_source_go_and_misses_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(_inbox, "SIZE", 100)
+    onebot, intake = make(silence_seconds=0.1), Intake()
+    async with FakeQQ("napcat", TOKEN, reconnect=0.02) as fake, nobody_listening(fake, onebot):
+        for number in range(300):
+            await fake.say(GROUP, 1, f"{number:03}")
+        await until(
+            lambda: fake.refusals[503] > 0
+        )  # a source that nobody reads would keep everything in memory
+        assert len(onebot._inbox._entries) == 100
+        await fake.say(GROUP, 1, "300")
         async with listening(intake, onebot):
-            await until(lambda: len(intake.texts) == 300)
+            await until(lambda: len(intake.texts) == 301)
 
 
 async def test_batch_that_was_not_acknowledged_comes_again() -> None:

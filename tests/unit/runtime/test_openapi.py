@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,43 +23,10 @@ API_PAGE = Path(__file__).resolve().parents[3] / "docs" / "api.md"
 EXAMPLES = 15
 
 
-class Served:
-    """A world served in a thread of its own, for clients that block."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._loop = asyncio.new_event_loop()
-        self._ready = threading.Event()
-        self._over: asyncio.Event | None = None
-        self.world: World | None = None
-        self._thread = threading.Thread(target=self._loop.run_until_complete, args=(self._serve(),))
-
-    async def _serve(self) -> None:
-        self._over = asyncio.Event()
-        async with web_world.serving(self._folder, web_world.BOX + web_world.HOOK) as world:
-            await asyncio.to_thread(
-                world.hear, "加微信代写", "食堂太贵，请给个说法", "听说要扣工资", channel="box"
-            )
-            self.world = world
-            self._ready.set()
-            await self._over.wait()
-
-    def __enter__(self) -> World:
-        self._thread.start()
-        assert self._ready.wait(30)
-        assert self.world is not None
-        return self.world
-
-    def __exit__(self, *_exc: object) -> None:
-        assert self._over is not None
-        self._loop.call_soon_threadsafe(self._over.set)
-        self._thread.join(20)
-        self._loop.close()
-
-
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with Served(tmp_path_factory.mktemp("served")) as served:
+    with web_world.Served(tmp_path_factory.mktemp("served"), web_world.BOX + web_world.HOOK) as served:
+        served.hear("加微信代写", "食堂太贵，请给个说法", "听说要扣工资", channel="box")
         yield served
 
 

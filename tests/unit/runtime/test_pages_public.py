@@ -14,9 +14,11 @@ import pytest_asyncio
 import web_world
 from web_world import Answer, World
 
-from monitor.core.model import CaseKind
+from monitor.core.model import Action, CaseKind, CaseState, RuleCode
 from monitor.core.ports import CaseFilter
-from monitor.usecases import understand
+from monitor.testing.builders import LEADER, MODERATOR, MODERATOR_2, OFFICER
+from monitor.usecases import cases, queue, replies, understand
+from monitor.usecases.decide import DecisionRequest, decide
 
 
 @pytest_asyncio.fixture
@@ -243,6 +245,142 @@ async def test_a_closed_box_says_so(tmp_path: Path) -> None:
         for answer in (await world.get("/box"), await world.form("/box", text="食堂太贵")):
             assert answer.status == 503
             assert "没有开放" in answer.text
+
+
+# --- behind the links ------------------------------------------------------------------------------
+
+
+async def decided(world: World, text: str = "加微信代写论文 <b>优惠</b>") -> tuple[int, str]:
+    """Have a post removed; return its case and the path of the appeal in the notice to its author."""
+
+    def work() -> tuple[int, str]:
+        world.hear(text)
+        (row,) = queue.page(world.deps, MODERATOR, CaseFilter(kinds=(CaseKind.MODERATION,)), None, 9)
+        post = queue.view(world.deps, MODERATOR, row.case.id).posts[0].post
+        request = DecisionRequest(
+            row.case.id,
+            row.case.version,
+            Action.REMOVE,
+            RuleCode.SPAM_AD,
+            (post.id, 0, 3),
+            explanation="与本群<无关>",
+        )
+        decide(world.deps, MODERATOR, request)
+        return row.case.id, link(world, row.case.id, "appeal")
+
+    return await asyncio.to_thread(work)
+
+
+def link(world: World, case_id: int, kind: str) -> str:
+    """Return the path of a link in what leaves for a case."""
+    with world.deps.uow.read() as store:
+        texts = " ".join(effect.text for effect in store.outbox.of_case(case_id))
+    found = re.search(rf"{re.escape(world.deps.rules.base_url)}(/{kind}/[A-Za-z0-9_-]+)", texts)
+    assert found, texts
+    return found[1]
+
+
+async def answered(world: World) -> tuple[int, str]:
+    """Have a grievance answered; return its case and the path of the rating in the answer."""
+
+    def work() -> tuple[int, str]:
+        world.hear("食堂太贵，请给个说法")
+        (row,) = queue.page(world.deps, OFFICER, CaseFilter(kinds=(CaseKind.GRIEVANCE,)), None, 9)
+        case = cases.move(world.deps, OFFICER, row.case.id, row.case.version, "accept")
+        cases.move(world.deps, OFFICER, case.id, case.version, "start", unit="后勤处", assignee="hana")
+        reply = replies.draft(world.deps, LEADER, case.id, "已议定降价。<i>下周</i>起")
+        replies.approve(world.deps, OFFICER, reply.id, reply.version)
+        return case.id, link(world, case.id, "rate")
+
+    found = await asyncio.to_thread(work)
+    world.clock.advance(minutes=5)
+    return found
+
+
+def state_of(world: World, case_id: int) -> CaseState:
+    with world.deps.uow.read() as store:
+        return store.cases.get(case_id).state
+
+
+@pytest.mark.asyncio
+async def test_the_statement_of_reasons_and_an_appeal(world: World) -> None:
+    case_id, path = await decided(world)
+    page = await world.get(path)
+    words = parsed(page).words
+    for part in ("移除", "垃圾广告", "加微信", "与本群<无关>", "审核员", "由程序提示，由人决定", "申诉截止"):
+        assert part in words
+    blank = await world.form(path, text="  ")
+    assert (blank.status, 'role="alert"' in blank.text) == (422, True)
+    sent = await world.form(path, text="这不是广告，是 <b>互助</b>")
+    assert sent.status == 200
+    assert "正在由另一个人复核" in sent.text
+    assert "互助" not in sent.text, "whoever holds the link reads the decision, not what was said against it"
+    with world.deps.uow.read() as store:
+        (appeal,) = store.cases.page(CaseFilter(kinds=(CaseKind.APPEAL,)), None, 9)
+
+    def review() -> None:
+        request = DecisionRequest(appeal.id, appeal.version, Action.RESTORE, explanation="确系互助，改正")
+        decide(world.deps, MODERATOR_2, request)
+
+    await asyncio.to_thread(review)
+    ended = await world.get(path)
+    assert "申诉成立" in ended.text
+    assert "确系互助，改正" in ended.text
+    assert not parsed(ended).named("textarea")
+    late = await world.form(path, text="再说一句")
+    assert late.status == 409
+    assert state_of(world, case_id) is CaseState.DECIDED
+
+
+@pytest.mark.asyncio
+async def test_an_answer_is_rated_once_by_its_link(world: World) -> None:
+    case_id, path = await answered(world)
+    page = await world.get(path)
+    assert "已议定降价。&lt;i&gt;下周&lt;/i&gt;起" in page.text
+    assert "工会网络意见领袖" in page.text
+    assert len([a for a in parsed(page).named("input") if a.get("type") == "radio"]) == 8
+    for wrong in ({}, {"solved": "yes"}, {"solved": "yes", "stars": "6"}, {"solved": "maybe", "stars": "5"}):
+        assert (await world.form(path, {"X-Forwarded-For": "198.51.100.1"}, **wrong)).status == 422
+    rated = await world.form(path, solved="yes", stars="5", text="谢谢")
+    assert (rated.status, "谢谢您的评价" in rated.text) == (200, True)
+    assert state_of(world, case_id) is CaseState.RATED
+    again = await world.form(path, solved="no", stars="1")
+    assert again.status == 409
+
+
+@pytest.mark.asyncio
+async def test_not_solved_is_done_again(world: World) -> None:
+    case_id, path = await answered(world)
+    answer = await world.form(path, solved="no", stars="1")
+    assert "重新办理" in answer.text
+    assert state_of(world, case_id) is CaseState.REDO
+
+
+@pytest.mark.asyncio
+async def test_a_link_of_one_kind_opens_nothing_of_another(world: World) -> None:
+    _case, path = await decided(world)
+    token = path.rpartition("/")[2]
+    for other in (
+        f"/rate/{token}",
+        f"/appeal/{token}x",
+        f"/appeal/{token[:-1]}",
+        "/appeal/" + "a" * 300,
+        "/appeal/%00",
+    ):
+        assert (await world.get(other)).status == 404
+    by_token = await world.ask("GET", "/v1/queue", headers={"Authorization": f"Bearer {token}"})
+    assert by_token.status == 401
+
+
+@pytest.mark.asyncio
+async def test_a_flood_of_appeals_waits_and_loses_no_words(world: World) -> None:
+    _case, path = await decided(world)
+    for n in range(5):
+        assert (await world.form(path, text=f"第 {n} 次说明")).status == 200
+    late = await world.form(path, text="第六次说明")
+    assert late.status == 429
+    assert 0 < int(late.headers["Retry-After"]) <= 60
+    assert "第六次说明" in late.text
 
 
 # --- hostile words ---------------------------------------------------------------------------------

@@ -351,13 +351,6 @@ async def test_a_get_without_an_upgrade_is_no_socket(faked: World, fake: Fake) -
 
 
 async def test_a_stop_says_goodbye_to_sockets_and_finishes_requests(tmp_path: Path, fake: Fake) -> None:
-    app = web_world.new_app(tmp_path, NAMED)
-    app._connectors["fake"] = GuardedConnector(fake, "fake", 5.0)
-    runner = web.AppRunner(service.create(app), access_log=None, shutdown_timeout=2.0)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    url = f"http://127.0.0.1:{runner.addresses[0][1]}"
     begun = asyncio.Event()
 
     async def slowly(_request: Request) -> Response:
@@ -366,6 +359,13 @@ async def test_a_stop_says_goodbye_to_sockets_and_finishes_requests(tmp_path: Pa
         return Response(200, b"finished")
 
     fake._handle = slowly  # type: ignore[method-assign]
+    app = web_world.new_app(tmp_path, NAMED)
+    app._connectors["fake"] = GuardedConnector(fake, "fake", 5.0)
+    runner = web.AppRunner(service.create(app), access_log=None, shutdown_timeout=2.0)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    url = f"http://127.0.0.1:{runner.addresses[0][1]}"
     async with aiohttp.ClientSession() as client, client.ws_connect(f"{url}/fake/in") as ws:
         await ws.send_str("hier")
         await ws.receive_str()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import threading
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -181,3 +182,35 @@ async def served(app: App) -> AsyncIterator[World]:
         for connector in app.connectors.values():
             await connector.close()
         app.close()
+
+
+class Served:
+    """A world served in a thread of its own, for clients that block."""
+
+    def __init__(self, folder: Path, channels: str = BOX) -> None:
+        self._folder = folder
+        self._channels = channels
+        self._loop = asyncio.new_event_loop()
+        self._ready = threading.Event()
+        self._over: asyncio.Event | None = None
+        self.world: World | None = None
+        self._thread = threading.Thread(target=self._loop.run_until_complete, args=(self._serve(),))
+
+    async def _serve(self) -> None:
+        self._over = asyncio.Event()
+        async with serving(self._folder, self._channels) as world:
+            self.world = world
+            self._ready.set()
+            await self._over.wait()
+
+    def __enter__(self) -> World:
+        self._thread.start()
+        assert self._ready.wait(30)
+        assert self.world is not None
+        return self.world
+
+    def __exit__(self, *_exc: object) -> None:
+        assert self._over is not None
+        self._loop.call_soon_threadsafe(self._over.set)
+        self._thread.join(20)
+        self._loop.close()
