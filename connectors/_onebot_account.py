@@ -93,8 +93,8 @@ class Account:
         self._changed()
 
     def note_history(self, has_history: bool) -> None:
-        """Learn whether the program offers history; once missing, it stays so until a restart."""
-        self.has_history = self.has_history and has_history
+        """Learn whether the program offers history: without it nothing can be read back."""
+        self.has_history = has_history
         self._changed()
 
     def is_powerless(self, group: str) -> bool:

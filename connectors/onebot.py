@@ -237,7 +237,8 @@ class OneBot:
         except Rejected as error:
             self.counts["no_history"] += 1
             is_missing = isinstance(error, wire.NoAction)
-            self._account.note_history(not is_missing)
+            if is_missing:
+                self._account.note_history(False)
             if since is not None and (is_missing or since != BEGINNING):
                 await self._note_gap(group)
             await self._inbox.put(None, group, since or BEGINNING)
@@ -249,6 +250,7 @@ class OneBot:
         settings, profile = self._settings, self._account.context().profile
         reach = Reach(settings.catch_up_hours, settings.catch_up_limit, settings.history_pause)
         found = await catch_up(call, profile, group, since, reach)
+        self._account.note_history(True)
         if not found.complete:
             await self._note_gap(group)
         mark = since or BEGINNING

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from monitor import logs
 from review_ui.server import create
 
 HERE = Path(__file__).resolve().parent
@@ -31,6 +32,8 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Serve until stopped."""
+    logs.setup("INFO")
+    logs.keep_words_of_crashes()
     chosen = parse(sys.argv[1:] if argv is None else argv)
     base = chosen.base_path.strip("/")
     # Streamlit looks for .streamlit/config.toml beside the script named here.

@@ -45,7 +45,7 @@ def list_(
     """Print cases, grievances unless told otherwise."""
     from monitor.core.ports import CaseFilter
 
-    with opened() as application:
+    with opened(models=False) as application:
         actor = acting(application, login)
         where = CaseFilter(tuple(kind or (CaseKind.GRIEVANCE,)), tuple(state or ()), unit=unit)
         show_rows(pages(application, actor, where, limit), as_json)
@@ -63,7 +63,7 @@ def show(case: Annotated[str, typer.Argument(help=_("编号或工单号"))], log
     """Print one case with its whole history."""
     from monitor.usecases import queue
 
-    with opened() as application:
+    with opened(models=False) as application:
         actor = acting(application, login)
         emit(view_of(queue.view(application.deps, actor, _id_of(application, case))))
 
@@ -80,7 +80,7 @@ def move(
     """Move a case one step."""
     from monitor.usecases import cases
 
-    with opened() as application:
+    with opened(models=False) as application:
         actor = acting(application, login)
         number = _id_of(application, case)
         with application.deps.uow.read() as store:
@@ -96,7 +96,7 @@ def claims(
     """Print the statements to be checked and what was found out."""
     from monitor.usecases import claims as statements
 
-    with opened() as application:
+    with opened(models=False) as application:
         found = statements.page(application.deps, acting(application, login), None, limit)
     if as_json:
         for claim in found:

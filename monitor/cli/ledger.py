@@ -25,7 +25,7 @@ def head() -> None:
     """Print the last entry."""
     from monitor.usecases import ledger
 
-    with opened() as application:
+    with opened(models=False) as application:
         last = ledger.head(application.deps)
     if last is None:
         typer.echo(_("账本还是空的。"), err=True)
@@ -37,7 +37,7 @@ def verify() -> None:
     """Check the chain; name the first bad entry and exit 1."""
     from monitor.usecases import ledger
 
-    with opened() as application:
+    with opened(models=False) as application:
         found = ledger.verify(application.deps)
     emit(found)
     if not found.ok:
@@ -51,7 +51,7 @@ def prove(
     """Print every entry about one thing."""
     from monitor.usecases import ledger
 
-    with opened() as application:
+    with opened(models=False) as application:
         entries = ledger.prove(application.deps, ref)
     for entry in entries:
         emit(entry)

@@ -126,7 +126,7 @@ def list_(
     from monitor.core.ports import CaseFilter
     from monitor.core.states import WAITING_FOR_STAFF
 
-    with opened() as application:
+    with opened(models=False) as application:
         actor = acting(application, login)
         where = CaseFilter(kinds=tuple(kind or ()), states=tuple(sorted(WAITING_FOR_STAFF)), channel=channel)
         show_rows(pages(application, actor, where, limit), as_json)
@@ -136,7 +136,7 @@ def show(case_id: int, login: As = "") -> None:
     """Print one case with its posts, reasons, history and what may be done."""
     from monitor.usecases import queue
 
-    with opened() as application:
+    with opened(models=False) as application:
         emit(view_of(queue.view(application.deps, acting(application, login), case_id)))
 
 
@@ -145,7 +145,7 @@ def claim(case_id: Annotated[int | None, typer.Argument()] = None, login: As = "
     from monitor.core.ports import CaseFilter
     from monitor.usecases import queue
 
-    with opened() as application:
+    with opened(models=False) as application:
         actor = acting(application, login)
         view = (
             queue.take_next(application.deps, actor, CaseFilter())
@@ -182,7 +182,7 @@ def decide(
     from monitor.usecases import decide as deciding
     from monitor.usecases import queue
 
-    with opened() as application:
+    with opened(models=False) as application:
         actor = acting(application, login)
         view = queue.view(application.deps, actor, case_id)
         request = deciding.DecisionRequest(
@@ -202,5 +202,5 @@ def undo(decision_id: int, login: As = "") -> None:
     """Take back one of one's own decisions."""
     from monitor.usecases import decide as deciding
 
-    with opened() as application:
+    with opened(models=False) as application:
         emit(deciding.undo(application.deps, acting(application, login), decision_id))

@@ -67,7 +67,7 @@ def trends(
     from monitor.core.ports import PostFilter
     from monitor.usecases import trends as counting
 
-    with opened() as application:
+    with opened(models=False) as application:
         where = PostFilter(since=moment(since), until=moment(until), channel=channel)
         cells = counting.series(application.deps, acting(application, login), where, by, group)
     _print(cells, as_json)

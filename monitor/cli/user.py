@@ -60,7 +60,7 @@ def add(
     from monitor.usecases import accounts
 
     password = _password()
-    with opened() as application:
+    with opened(models=False) as application:
         accounts.add_account(application.deps, SYSTEM, login, name, title, frozenset(role), unit, password)
 
 
@@ -68,7 +68,7 @@ def list_(as_json: Json = False) -> None:
     """Print the accounts."""
     from monitor.usecases import accounts
 
-    with opened() as application:
+    with opened(models=False) as application:
         found = accounts.list_accounts(application.deps, SYSTEM)
     if as_json:
         for account in found:
@@ -82,7 +82,7 @@ def role(login: str, role: Roles) -> None:
     """Replace the roles of an account."""
     from monitor.usecases import accounts
 
-    with opened() as application:
+    with opened(models=False) as application:
         accounts.set_roles(application.deps, SYSTEM, login, frozenset(role))
 
 
@@ -91,7 +91,7 @@ def passwd(login: str) -> None:
     from monitor.usecases import accounts
 
     password = _password()
-    with opened() as application:
+    with opened(models=False) as application:
         accounts.set_password(application.deps, SYSTEM, login, password)
 
 
@@ -99,7 +99,7 @@ def disable(login: str) -> None:
     """Disable an account and end its sessions."""
     from monitor.usecases import accounts
 
-    with opened() as application:
+    with opened(models=False) as application:
         accounts.disable(application.deps, SYSTEM, login)
 
 
@@ -107,5 +107,5 @@ def token(login: str, name: Annotated[str, typer.Option("--name", help=_("用途
     """Print a new token for a program, once."""
     from monitor.usecases import accounts
 
-    with opened() as application:
+    with opened(models=False) as application:
         typer.echo(accounts.issue_token(application.deps, SYSTEM, login, name))

@@ -5,11 +5,11 @@ from __future__ import annotations
 from html import escape
 
 import streamlit as st
-from monitor.usecases.replies import Prompt
 
 from monitor.core.model import Actor, CaseKind, CaseState, Claim, ClaimState
 from monitor.core.ports import CaseFilter
 from monitor.usecases import claims, replies
+from monitor.usecases.replies import Prompt
 from monitor.usecases.views import CaseView
 from monitor.words import _
 from review_ui import session
@@ -36,8 +36,7 @@ def facts(prompt: Prompt) -> None:
     verdict = words.claim_state_name(prompt.claim.state) if prompt.claim else _("待核实")
     card.meta(f"<b>{_('核实结论')}</b> {card.tags([verdict], hot=True)}")
     for title, text in ((_("事实"), prompt.facts), (_("来源"), prompt.sources)):
-        lines = [text] if isinstance(text, str) else [str(line) for line in text]
-        shown = "<br>".join(escape(line) for line in lines if line) or _("还没有")
+        shown = "<br>".join(escape(line) for line in text if line) or _("还没有")
         card.meta(f"<b>{title}</b>")
         st.html(f'<p class="hy-line">{shown}</p>')
     for hint in prompt.hints:

@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import text
 
-from monitor.adapters.sql.uow import SqlUnitOfWork, engine_of, writing
+from monitor.adapters.sql.uow import engine_of, writing
 from monitor.core.model import (
     BINARY_LABELS,
     Case,
@@ -96,7 +96,7 @@ def unguarded(url: str, table: str) -> list[str]:
     return [f"DROP TRIGGER {table}_append_only ON {table}"]
 
 
-def at_once(uow: SqlUnitOfWork, n: int, work: Callable[[int], None]) -> None:
+def at_once(n: int, work: Callable[[int], None]) -> None:
     """Run ``work(0) .. work(n - 1)`` in threads that start together; raises what one of them raised."""
     failed: list[BaseException] = []
     ready = threading.Barrier(n)

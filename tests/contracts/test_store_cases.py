@@ -208,7 +208,7 @@ def test_eight_people_at_once_never_get_the_same_case(uow: SqlUnitOfWork) -> Non
             with guard:
                 saved[case.id] += 1
 
-    at_once(uow, 8, work)
+    at_once(8, work)
     assert saved == Counter(case.id for case in cases)
     with uow.read() as store:
         assert {store.cases.get(case.id).version for case in cases} == {2}
@@ -227,7 +227,7 @@ def test_eight_people_saving_the_same_look_one_wins(uow: SqlUnitOfWork) -> None:
             return
         won.append(f"h{number}")
 
-    at_once(uow, 8, work)
+    at_once(8, work)
     assert len(won) == 1
     with uow.read() as store:
         assert (store.cases.get(case.id).assignee, store.cases.get(case.id).version) == (won[0], 2)

@@ -235,7 +235,7 @@ def test_many_writers_make_one_chain(uow: SqlUnitOfWork) -> None:
             with uow.begin() as store:
                 store.ledger.append("noted", f"HY-{number:06d}", f"w{number}", {"n": n}, LATER)
 
-    at_once(uow, 6, work)
+    at_once(6, work)
     found = entries(uow)
     assert len(found) == 48
     assert first_bad(found) is None

@@ -86,7 +86,7 @@ def test_many_workers_share_the_jobs_without_taking_one_twice(uow: SqlUnitOfWork
             if not mine:
                 return
 
-    at_once(uow, 6, work)
+    at_once(6, work)
     assert sorted(taken) == ids
     assert counts(uow) == (0, 120, 0)
 

@@ -159,7 +159,7 @@ def test_many_senders_never_take_the_same_effect(uow: SqlUnitOfWork) -> None:
             with guard:
                 taken.extend(effect.id for effect in mine)
 
-    at_once(uow, 6, work)
+    at_once(6, work)
     assert sorted(taken) == ids
     with uow.read() as store:
         assert store.outbox.counts()["sent"] == 80

@@ -56,7 +56,7 @@ class SqlOutbox:
         due = (
             select(c.id)
             .where(
-                c.state.in_([state.value for state in states]),
+                c.state.in_([state.value for state in states if state.value not in _FINAL]),
                 c.not_before <= at,
                 or_(c.lease_until.is_(None), c.lease_until <= at),
             )

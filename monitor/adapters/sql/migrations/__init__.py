@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +16,7 @@ from monitor.core.errors import StoreError
 
 if TYPE_CHECKING:
     from alembic.config import Config
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, Engine
 
 FOLDER = Path(__file__).resolve().parent
 _LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended('huiyin migrations', 0))")
@@ -39,6 +41,7 @@ def upgrade(url: str) -> None:
     from alembic.util import CommandError
 
     engine = engine_of(url)
+    _make_private(engine)
     try:
         with translated(), writing(engine).begin() as connection:
             if engine.dialect.name == "postgresql":
@@ -50,6 +53,14 @@ def upgrade(url: str) -> None:
         ) from None
     finally:
         engine.dispose()
+
+
+def _make_private(engine: Engine) -> None:
+    """Make the file of a new SQLite database for its owner alone; its companions take over who may read it."""
+    if engine.dialect.name == "sqlite" and engine.url.database:
+        # What cannot be made here cannot be opened either, and opening says it in words.
+        with suppress(OSError):
+            os.close(os.open(engine.url.database, os.O_CREAT | os.O_EXCL, 0o600))
 
 
 def status(url: str) -> tuple[str | None, str]:
