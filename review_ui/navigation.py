@@ -36,8 +36,8 @@ _ALL = frozenset(Role) - {Role.MEMBER, Role.SYSTEM}
 _MOD, _LEAD, _OFF = Role.MODERATOR, Role.LEADER, Role.OFFICER
 
 PAGES: tuple[Screen, ...] = (
-    Screen("queue", lambda: _("审核"), "inbox", _for(_MOD)),
-    Screen("browse", lambda: _("列表"), "list", _for(_MOD)),
+    Screen("queue", lambda: _("审核"), "inbox", _for(_MOD, _OFF)),
+    Screen("browse", lambda: _("列表"), "list", _for(_MOD, _OFF)),
     Screen("mine", lambda: _("我的处理"), "history", _for(_MOD)),
     Screen("appeals", lambda: _("申诉复核"), "balance", _for(_MOD, _OFF)),
     Screen("answer", lambda: _("答复台"), "campaign", _for(_LEAD)),
@@ -50,22 +50,38 @@ PAGES: tuple[Screen, ...] = (
 )
 
 
+HOMES: tuple[tuple[Role, str], ...] = (
+    (_MOD, "queue"),
+    (_LEAD, "answer"),
+    (_OFF, "cases"),
+    (Role.HANDLER, "cases"),
+    (Role.ADMIN, "health"),
+)
+"""Where a person begins: the first row of a role that they hold."""
+
+
+def home_of(actor: Actor) -> str:
+    """Return the name of the screen that a person begins with."""
+    return next((name for role, name in HOMES if actor.has(role)), "me")
+
+
 def screens_of(actor: Actor) -> list[Screen]:
     """Return the screens that this person's roles open, in the order of the menu."""
     return [screen for screen in PAGES if screen.roles & actor.roles]
 
 
 def sections(actor: Actor) -> dict[str, list[Page]]:
-    """Return the menu for ``st.navigation``; the first screen is the home page."""
+    """Return the menu for ``st.navigation`` with the person's home page."""
+    home = home_of(actor)
     pages = [
         st.Page(
             SCREENS / f"{screen.name}.py",
             title=screen.title(),
             icon=f":material/{screen.icon}:",
             url_path=screen.name,
-            default=place == 0,
+            default=screen.name == home,
         )
-        for place, screen in enumerate(screens_of(actor))
+        for screen in screens_of(actor)
     ]
     return {_("回音"): pages}
 

@@ -19,11 +19,16 @@ class Argon2Passwords:
 
     def hash(self, password: str) -> str:
         """Return a salted hash of ``password``."""
-        return self._hasher.hash(password)
+        return self._hasher.hash(_bytes(password))
 
     def verify(self, hashed: str, password: str) -> bool:
         """Say whether ``password`` made ``hashed``; False for a damaged hash too."""
         try:
-            return self._hasher.verify(hashed, password)
-        except (VerificationError, InvalidHashError):
+            return self._hasher.verify(hashed, _bytes(password))
+        except (VerificationError, InvalidHashError, UnicodeEncodeError):
             return False
+
+
+def _bytes(password: str) -> bytes:
+    # A program may send half a character; it is a password like any other.
+    return password.encode("utf-8", "surrogatepass")

@@ -76,6 +76,8 @@ def up(
     chosen.data.mkdir(parents=True, exist_ok=True, mode=0o700)
     with Lock(chosen.data, "up"):
         starting.refuse_second(chosen.data, ("serve", "worker"))
+        if chosen.config is None and not demo and not (chosen.data / "huiyin.db").exists():
+            starting.write_starter(chosen.data / "huiyin.toml")
         app = _opened()
         try:
             code = _run_all(context, app, not no_ui, demo_speed)

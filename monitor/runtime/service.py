@@ -61,10 +61,7 @@ async def _say_goodbye(web_app: web.Application) -> None:
 
 
 def create(app: App) -> web.Application:
-    """Return the web application over ``app``, with the paths of every declared channel.
-
-    Raises: PluginError when two channels want the same path.
-    """
+    """Return the web application over ``app``, with the paths of every declared channel."""
     web_app = web.Application(
         middlewares=[shield.watch(_error_page, PAGES)], client_max_size=shield.BODY_LIMIT
     )

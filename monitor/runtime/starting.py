@@ -122,6 +122,26 @@ def _demo_sign_ins(app: App) -> list[SignIn]:
     return found
 
 
+STARTER: Final = """# Huiyin: docs/configuration.md lists every setting; `huiyin check` names every fault.
+union_name = "校工会"
+
+# Members write at /box without an account. Further channels: `huiyin channel add`.
+[channels.box]
+type = "box"
+"""
+"""The configuration that a first start writes, so that members can write at once."""
+
+
+def write_starter(file: Path) -> bool:
+    """Write a first configuration where none stands; returns whether it did."""
+    try:
+        with file.open("x", encoding="utf-8") as new:
+            new.write(STARTER)
+    except FileExistsError:
+        return False
+    return True
+
+
 def demo_token(data: Path) -> str:
     """Return the token that the demo's QQ program and its channel share, made at the first start."""
     path = data / "demo" / "token"

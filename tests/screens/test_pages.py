@@ -44,7 +44,7 @@ def pending(world: Deps, *kinds: CaseKind) -> list[Any]:
     [
         ("mod.li", ["queue", "browse", "mine", "appeals", "me"]),
         ("lead.chen", ["answer", "replies", "me"]),
-        ("off.zhao", ["appeals", "replies", "cases", "trends", "health", "me"]),
+        ("off.zhao", ["queue", "browse", "appeals", "replies", "cases", "trends", "health", "me"]),
         ("hand.sun", ["cases", "me"]),
         ("adm.qian", ["health", "accounts", "me"]),
     ],
@@ -58,6 +58,15 @@ def test_each_role_sees_its_pages_and_each_page_opens(
     for page in pages:
         assert opened(login, page).title, page
         assert opened(login, page, lang="en").title, page
+
+
+def test_an_officer_begins_with_cases_and_finds_what_was_escalated(opened: Any, world: Deps) -> None:
+    at = opened("mod.li")
+    case = at.session_state["desk"].item
+    settle(at, "escalate_")
+    assert at.session_state["desk"].item != case
+    assert "诉求办理" in [title.value for title in opened("off.zhao").title]
+    assert opened("off.zhao", "queue").session_state["desk"].item == case
 
 
 def test_no_session_shows_nothing(opened: Any, world: Deps) -> None:

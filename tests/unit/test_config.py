@@ -289,3 +289,16 @@ def test_every_setting_of_a_connector_stands_in_the_documentation() -> None:
         for field in bootstrap.settings_of(kind):
             assert f"| `{field.name}` |" in text, f"{kind}.{field.name} is not in docs/configuration.md"
             assert field.metadata["sentence"] in text, f"{kind}.{field.name}: the sentence differs"
+
+
+def test_the_first_configuration_opens_the_box_and_is_never_written_over(tmp_path: Path) -> None:
+    from monitor.runtime import starting
+
+    file = tmp_path / "huiyin.toml"
+    assert starting.write_starter(file)
+    assert {name: channel.type for name, channel in config.load(None, tmp_path).channels.items()} == {
+        "box": "box"
+    }
+    file.write_text('union_name = "别处"\n', encoding="utf-8")
+    assert not starting.write_starter(file)
+    assert "别处" in file.read_text(encoding="utf-8")

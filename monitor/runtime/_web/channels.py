@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
@@ -10,13 +11,14 @@ from aiohttp import web
 
 from monitor import logs
 from monitor.bootstrap import App
-from monitor.core.errors import ConfigError, ConnectorError, PluginError
+from monitor.core.errors import ConfigError, ConnectorError, PluginError, StoreError
 from monitor.core.ports import Request, Response, Route
 from monitor.runtime._web import problems, sockets, wire
 from monitor.runtime._web.problems import Problem, Refusal
 from monitor.runtime._web.shield import address_of
 from monitor.runtime._web.sockets import SOCKETS, ServerSocket
 from monitor.runtime.intake import store_pushed
+from monitor.usecases.channels import note_error
 from monitor.usecases.ingest import ItemResult
 
 ACCEPTED: Final = 202
@@ -92,17 +94,17 @@ def _routes(app: App) -> list[tuple[str, Route]]:
 
 
 def add_routes(web_app: web.Application, app: App) -> None:
-    """Open the paths of every declared channel; a channel that cannot be built opens none.
-
-    Raises: PluginError when two channels want the same path.
-    """
+    """Open the paths of every declared channel; one that cannot be built, or wants a taken path, opens none."""
     taken: dict[str, str] = {}
     for channel, route in _routes(app):
-        if route.path in taken:
-            raise PluginError(
-                f"the channels `{taken[route.path]}` and `{channel}` both want {route.path}; rename one of them"
+        if taken.setdefault(route.path, channel) != channel:
+            said = (
+                f"the channel `{taken[route.path]}` has the path {route.path} already; rename one of the two"
             )
-        taken[route.path] = channel
+            with contextlib.suppress(StoreError):
+                note_error(app.deps, channel, said, None)
+            _log.error("service.path_taken", channel=channel, by=taken[route.path])
+            continue
         for method in ("GET", "POST"):
             web_app.router.add_route(method, route.path, _handler(app, channel, route))
 

@@ -25,14 +25,22 @@ class _Kept:
 
 
 def of(app: App) -> wire.ReportOut:
-    """Return the public figures of some minutes ago at most; raises StoreError."""
+    """Return the public figures of some minutes ago at most, or a little older while new ones are being made.
+
+    Raises: StoreError.
+    """
     kept = app.once("public_figures", _Kept)
-    clock = app.deps.clock
-    with kept.lock:
-        if kept.report is None or clock.monotonic() - kept.made > KEPT_SECONDS:
-            kept.report = _made(app)
-            kept.made = clock.monotonic()
+    known = kept.report
+    if known is not None and app.deps.clock.monotonic() - kept.made <= KEPT_SECONDS:
+        return known
+    if not kept.lock.acquire(blocking=known is None):
+        return known or _made(app)
+    try:
+        if kept.report is None or kept.report is known:
+            kept.report, kept.made = _made(app), app.deps.clock.monotonic()
         return kept.report
+    finally:
+        kept.lock.release()
 
 
 def _made(app: App) -> wire.ReportOut:

@@ -480,6 +480,35 @@ async def test_ready_once_the_loops_of_this_process_give_signs_of_life(world: Wo
     assert (await world.get("/readyz")).status == 503, "a sign of life grows old"
 
 
+async def test_the_whole_process_gets_ready_and_stops(tmp_path: Path) -> None:
+    import socket
+
+    import aiohttp
+
+    from monitor.runtime.serving import serve
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = int(probe.getsockname()[1])
+    app = web_world.new_app(tmp_path, web_world.BOX + web_world.HOOK, port)
+    stop = asyncio.Event()
+    serving = asyncio.create_task(serve(app, stop))
+    async with aiohttp.ClientSession() as client:
+        for _n in range(100):
+            await asyncio.sleep(0.05)
+            try:
+                async with client.get(f"http://127.0.0.1:{port}/readyz") as answer:
+                    ready = await answer.json()
+            except aiohttp.ClientError:
+                continue
+            if ready["ready"]:
+                break
+    stop.set()
+    await asyncio.wait_for(serving, 10)
+    app.close()
+    assert ready == {"ready": True, "checks": {"store": "ok", "migrations": "ok", "intake": "ok"}}
+
+
 async def test_another_schema_is_not_ready(tmp_path: Path) -> None:
     import sqlite3
 

@@ -382,13 +382,17 @@ async def test_a_stop_says_goodbye_to_sockets_and_finishes_requests(tmp_path: Pa
     app.close()
 
 
-async def test_two_channels_that_want_one_path_are_named(tmp_path: Path) -> None:
+async def test_the_second_channel_that_wants_a_path_is_told_and_stops_nobody(tmp_path: Path) -> None:
     app = web_world.new_app(tmp_path, NAMED + '[channels.twin]\ntype = "box"\n')
-    for name in ("fake", "twin"):
-        app._connectors[name] = GuardedConnector(Fake(name, "/same"), "fake", 5.0)
-    with pytest.raises(PluginError, match=r"`fake` and `twin` both want /same"):
-        service.create(app)
-    app.close()
+    first, second = Fake("fake", "/same"), Fake("twin", "/same")
+    for each in (first, second):
+        app._connectors[each.name] = GuardedConnector(each, "fake", 5.0)
+    async with web_world.served(app) as world:
+        assert (await world.ask("POST", "/same", data=b"x")).status == 200
+        with world.deps.uow.read() as store:
+            told = {row.name: row.last_error for row in store.channels.status()}
+    assert (len(first.asked), len(second.asked)) == (1, 0)
+    assert "`fake` has the path /same already" in (told["twin"] or "")
 
 
 async def test_in_safe_mode_no_channel_is_open_and_the_pages_are(tmp_path: Path, fake: Fake) -> None:

@@ -49,19 +49,35 @@ def _empty() -> bytes:
         return path.read_bytes()
 
 
-def new_deps(folder: Path) -> Deps:
+@cache
+def _peopled() -> tuple[bytes, dict[str, str]]:
+    """Return a database with one account per role, a token each, and a channel that can do everything."""
+    with TemporaryDirectory() as folder:
+        deps = new_deps(Path(folder))
+        with deps.uow.begin() as store:
+            store.channels.declare(ChannelConfig("qq", "onebot", {}), [str(each) for each in Capability])
+        tokens = {}
+        for login, name, title, role, unit in PEOPLE:
+            accounts.add_account(deps, SYSTEM, login, name, title, frozenset({role}), unit, PASSWORD)
+            tokens[login] = accounts.issue_token(deps, SYSTEM, login, "test")
+        deps.uow.close()
+        return (Path(folder) / "huiyin.db").read_bytes(), tokens
+
+
+def new_deps(folder: Path, database: bytes | None = None) -> Deps:
     """Return dependencies over a store of their own in ``folder``; the clock stands still."""
     path = folder / "huiyin.db"
-    path.write_bytes(_empty())
+    path.write_bytes(database or _empty())
     clock = FixedClock()
     return deps_over(open_store(f"sqlite:///{path}", clock.now, b"k" * 32), clock=clock)
 
 
-def new_app(folder: Path, channels: str = "") -> App:
-    """Return an application over an empty store with the declared ``channels`` (TOML)."""
+def new_app(folder: Path, channels: str = "", port: int = 8780, database: bytes | None = None) -> App:
+    """Return an application over ``database``, or an empty one, with the declared ``channels`` (TOML)."""
     (folder / "key").write_text(KEY, encoding="utf-8")
     (folder / configuration.FILE).write_text(channels, encoding="utf-8")
-    return App(configuration.load(None, folder, {}), new_deps(folder))
+    config = configuration.load(None, folder, {"HUIYIN_SERVICE_PORT": str(port)})
+    return App(config, new_deps(folder, database))
 
 
 BOX = '[channels.box]\ntype = "box"\n'
@@ -137,14 +153,6 @@ class World:
     def _signed(self, login: str | None) -> dict[str, str]:
         return {} if login is None else {"Authorization": f"Bearer {self.tokens[login]}"}
 
-    def people(self) -> None:
-        """Add one account per role with a token each, and a channel that can do everything."""
-        with self.deps.uow.begin() as store:
-            store.channels.declare(ChannelConfig("qq", "onebot", {}), [str(each) for each in Capability])
-        for login, name, title, role, unit in PEOPLE:
-            accounts.add_account(self.deps, SYSTEM, login, name, title, frozenset({role}), unit, PASSWORD)
-            self.tokens[login] = accounts.issue_token(self.deps, SYSTEM, login, "test")
-
     def hear(self, *texts: str, channel: str = "qq") -> None:
         """Take posts in and understand them."""
         start = sum(1 for _login in self.tokens) + self.count
@@ -158,10 +166,9 @@ class World:
 @asynccontextmanager
 async def serving(folder: Path, channels: str = BOX, people: bool = True) -> AsyncIterator[World]:
     """Serve an application on a free port of the loopback."""
-    app = new_app(folder, channels)
-    async with served(app) as world:
-        if people:
-            await asyncio.to_thread(world.people)
+    database, tokens = await asyncio.to_thread(_peopled) if people else (None, {})
+    async with served(new_app(folder, channels, database=database)) as world:
+        world.tokens.update(tokens)
         yield world
 
 
