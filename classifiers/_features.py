@@ -1,10 +1,11 @@
-"""Features of a whole batch at once, in numpy: hashed character n-grams and hashed words.
+"""Features of a whole batch at once, in numpy: hashed character n-grams, hashed words, and the shape of the post.
 
 A batch of normalised rows is one array of code points (see ``_text``). Rolling 32-bit hashes of orders 1 to 3
 are built with array multiplications. The breaks around a row are letters too, so that "begins with" and "ends
 with" are n-grams like any other; what would reach beyond them is masked to bucket 0, which weighs nothing. Words
-come from the segmenter, one call for the whole batch, and are hashed by their place in the array. There is no
-vocabulary to load. A feature counts once however often a post repeats it.
+come from the segmenter, one call for the whole batch, and are hashed by their place in the array. The shape is how
+long the post is and how many questions, digits, signs and the like it holds. There is no vocabulary to load. A
+feature counts once however often a post repeats it.
 
 The hash is frozen: a model only fits the ``HASH_VERSION`` and the word list (:func:`word_list`) it was trained with.
 """
@@ -33,6 +34,12 @@ _CHAIN: Final = np.uint32(0x85EBCA6B)
 _MIX: Final = np.uint32(0xC2B2AE35)
 _WORD: Final = np.uint64(0x9E3779B97F4A7C15)  # odd: the powers never vanish
 _WORD_MIX: Final = np.uint64(0xBF58476D1CE4E5B9)
+_SHAPE_MIX: Final = np.uint64(0x94D049BB133111EB)
+
+# What is counted for the shape: signs of a kind, then runs (at least this long) of digits and of Latin letters.
+_SIGNS: Final = ("?", "!", "0", ",.。", "@", "[【", '"“”「')
+_MOST: Final = 3
+_RUNS: Final = (("0", 5), ("a", 2))
 
 # Cut the same by two word lists: most likely they are the same list.
 _CANARY: Final = (
@@ -55,6 +62,14 @@ class Words:
 
 
 @dataclass(frozen=True, slots=True)
+class Extras:
+    """What a batch holds besides n-grams: its words, and for each row the buckets of its shape."""
+
+    words: Words
+    shapes: npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True, slots=True)
 class Grams:
     """Features of a batch.
 
@@ -63,14 +78,14 @@ class Grams:
         bounds: row i holds positions ``bounds[i]:bounds[i + 1]``; the first of them is the break before the row.
         orders: n-gram length of each column.
         bits: there are 2 ** bits buckets.
-        words: the words, or None when only n-grams were asked for.
+        extras: words and shapes, or None when only n-grams were asked for.
     """
 
     buckets: Buckets
     bounds: Rows
     orders: tuple[int, ...]
     bits: int
-    words: Words | None = None
+    extras: Extras | None = None
 
     def distinct(self) -> tuple[Buckets, Buckets]:
         """Return each row's distinct features: their buckets, ascending in a row, and where each row begins."""
@@ -78,8 +93,9 @@ class Grams:
         owner = np.arange(rows, dtype=np.int64) << self.bits
         lengths = np.diff(self.bounds) * len(self.orders)
         keys = np.repeat(owner, lengths) + self.buckets.ravel()
-        if self.words is not None:
-            keys = np.concatenate((keys, owner[self.words.rows] + self.words.buckets))
+        if self.extras is not None:
+            words = owner[self.extras.words.rows] + self.extras.words.buckets
+            keys = np.concatenate((keys, words, (owner[:, None] + self.extras.shapes).ravel()))
         keys.sort()
         first = np.ones(len(keys), dtype=np.bool_)
         np.not_equal(keys[1:], keys[:-1], out=first[1:])
@@ -101,10 +117,10 @@ def ones(columns: Buckets, pointer: Buckets, width: int) -> csr_matrix:
     return csr_matrix((values, columns, pointer), shape=(len(pointer) - 1, width), copy=False)
 
 
-def grams(batch: Batch, bits: int = BITS, orders: tuple[int, ...] = ORDERS, words: bool = False) -> Grams:
-    """Hash the n-grams, and the words if asked, of every row of a batch."""
-    shapes = _shapes(batch.codes)
-    codes = np.concatenate((np.array([BREAK], dtype=np.uint32), shapes))
+def grams(batch: Batch, bits: int = BITS, orders: tuple[int, ...] = ORDERS, extras: bool = False) -> Grams:
+    """Hash the n-grams, with words and shapes if asked, of every row of a batch."""
+    alike = _alike(batch.codes)
+    codes = np.concatenate((np.array([BREAK], dtype=np.uint32), alike))
     size = len(batch.codes)
     room = _room(batch.bounds)
     buckets = np.zeros((size, len(orders)), dtype=np.int32)
@@ -118,10 +134,11 @@ def grams(batch: Batch, bits: int = BITS, orders: tuple[int, ...] = ORDERS, word
             found = found[:size]
             found[room[: len(found)] < order] = 0
             buckets[: len(found), orders.index(order)] = found
-    return Grams(buckets, batch.bounds, orders, bits, _words(shapes, batch.bounds, bits) if words else None)
+    more = Extras(_words(alike, batch.bounds, bits), _shapes(alike, batch.bounds, bits)) if extras else None
+    return Grams(buckets, batch.bounds, orders, bits, more)
 
 
-def _shapes(codes: Codes) -> Codes:
+def _alike(codes: Codes) -> Codes:
     """Let all digits be one: a price or a number carries its shape, not its value."""
     digits = (codes >= 48) & (codes <= 57)
     return np.where(digits, np.uint32(48), codes)
@@ -130,6 +147,43 @@ def _shapes(codes: Codes) -> Codes:
 def _room(bounds: Rows) -> Rows:
     """Return for every position how many codes are left up to the break after its row, both included."""
     return np.repeat(bounds[1:] + 1, np.diff(bounds)) - np.arange(bounds[-1])
+
+
+# --- shape -----------------------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=1)
+def _signs() -> npt.NDArray[np.uint8]:
+    """Return for every code below 2 ** 16 the number of its sign, or the number after the last."""
+    kinds = np.full(1 << 16, len(_SIGNS), dtype=np.uint8)
+    for kind, signs in enumerate(_SIGNS):
+        for sign in signs:
+            kinds[ord(sign)] = kind
+    return kinds
+
+
+def _shapes(codes: Codes, bounds: Rows, bits: int) -> Buckets:
+    """Return rows x shape features: length in steps of half a doubling, and capped counts."""
+    rows, lengths = len(bounds) - 1, np.diff(bounds)
+    owner = np.repeat(np.arange(rows), lengths)
+    kinds = _signs()[np.minimum(codes, (1 << 16) - 1)]
+    width = len(_SIGNS) + 1
+    counts = np.bincount(owner * width + kinds, minlength=rows * width).reshape(rows, width)[:, :-1]
+    runs = [np.bincount(owner[_runs(codes, sign, least)], minlength=rows) for sign, least in _RUNS]
+    size = (np.log2(lengths) * 2).astype(np.int64)
+    table = np.column_stack((size, np.minimum(np.column_stack((counts, *runs)), _MOST)))
+    marks = (table + (np.arange(table.shape[1]) << 8) + 1).astype(np.uint64) * _SHAPE_MIX
+    return ((marks ^ (marks >> np.uint64(31))) * _WORD_MIX >> np.uint64(64 - bits)).astype(np.int32)
+
+
+def _runs(codes: Codes, sign: str, least: int) -> npt.NDArray[np.bool_]:
+    """Mark where runs of digits or of Latin letters begin that are at least so long."""
+    inside = codes == 48 if sign == "0" else (codes >= 97) & (codes <= 122)
+    begins = inside.copy()
+    begins[1:] &= ~inside[:-1]
+    for step in range(1, least):
+        begins[:-step] &= inside[step:]
+    return begins
 
 
 # --- words -----------------------------------------------------------------------------------------

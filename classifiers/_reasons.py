@@ -104,9 +104,9 @@ def _shares(weights: npt.NDArray[np.float32], slots: Buckets, found: Grams, flat
 def _add_words(
     shares: Floats, weights: npt.NDArray[np.float32], slots: Buckets, found: Grams, flat: _Flat
 ) -> None:
-    if found.words is None:
+    if found.extras is None:
         return
-    words = found.words
+    words = found.extras.words
     base = np.full(len(found.bounds) - 1, -1, dtype=np.int64)
     base[flat.rows] = flat.shift
     mine = np.flatnonzero(base[words.rows] >= 0)

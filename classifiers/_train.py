@@ -156,7 +156,7 @@ def fold(text: str) -> int:
 def features(texts: Sequence[str], bits: int = BITS, orders: tuple[int, ...] = ORDERS) -> csr_matrix:
     """Return texts x buckets with a one for each distinct feature."""
     parts = [
-        grams(normalise_batch(texts[low : low + _BATCH]), bits, orders, words=True).matrix()
+        grams(normalise_batch(texts[low : low + _BATCH]), bits, orders, extras=True).matrix()
         for low in range(0, len(texts), _BATCH)
     ]
     return cast(csr_matrix, vstack(parts, format="csr"))

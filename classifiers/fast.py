@@ -127,7 +127,7 @@ class FastTier:
 
     def _see(self, texts: Sequence[str]) -> Seen:
         batch = normalise_batch(texts)
-        found = grams(batch, self._bits, self._orders, words=True)
+        found = grams(batch, self._bits, self._orders, extras=True)
         buckets, pointer = found.distinct()
         return Seen(batch, plain(batch), found, ones(self._slots[buckets], pointer, len(self._first.table)))
 

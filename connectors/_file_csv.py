@@ -28,7 +28,9 @@ def rows(path: Path) -> Iterator[Row]:
         if "\x00" in first:
             raise Malformed("this is no CSV file: its first line holds binary data; name its format", "csv")
         lines = _Lines(file)
-        declared = first.lower().removeprefix("sep=").strip("\r\n") if first.lower().startswith("sep=") else ""
+        declared = (
+            first.lower().removeprefix("sep=").strip("\r\n") if first.lower().startswith("sep=") else ""
+        )
         if declared in _DELIMITERS:
             delimiter = declared
             lines.number = 1

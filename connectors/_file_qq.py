@@ -1,250 +1,190 @@
-"""QQ chat logs: the text export of the PC client, and the JSON of qq-chat-exporter version 5.
+"""QQ chat logs as text: the export of the old PC client, and the one of qq-chat-exporter version 5.
 
-There is no official specification; the grammar follows files that people exported. A text log has no message ids:
-the id is a digest of conversation, time, account and words, so that overlapping exports merge.
+There is no official specification; the grammar follows files that people exported. A text log has no message ids, so
+ids are made from what stands there (see ``_file_ids``), and overlapping exports merge.
 """
 
 from __future__ import annotations
 
-import json
 import re
-from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
+from itertools import chain
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from connectors._file_text import encoding_of, lines, opened
-from connectors._limits import MAX_ITEM, MAX_TEXT, broken, clean_text, decode_json, from_unix, id_of
+from connectors._file_ids import Occurrences
+from connectors._file_text import lines
+from connectors._limits import MAX_TEXT, broken, clean_text, moment
 from connectors._posts import SHANGHAI
 from monitor.core.errors import Malformed
-from monitor.core.model import Broken, PostKind, RawPost
+from monitor.core.model import Broken, RawPost
 
 BANNER: Final = "消息记录"
+QCE_BANNER: Final = "[QQChatExporter"
 _HEAD: Final = re.compile(
     r"(?P<day>\d{4}-\d{2}-\d{2}) (?P<time>\d{1,2}:\d{2}:\d{2})(?: (?P<half>AM|PM))? "
     r"(?P<name>.*?)(?:\((?P<uin>\d{5,11})\)|<(?P<account>[^<>\s]{1,200})>)\s*\Z"
 )
-_OBJECT: Final = re.compile(r"消息对象:\s*(.*)\Z")
+_LONGEST_HEAD: Final = 500
+_OBJECT: Final = re.compile(r"消息对象[:：]\s*(.*)\Z")
+_FRAME: Final = re.compile(r"消息(?:分组|对象)[:：]")
+_RULE: Final = re.compile(r"={16,}\s*\Z")
 _SYSTEM: Final = frozenset({"10000", "1000000"})
-_RECALL: Final = re.compile(r"(?:你|\S{0,40})撤回了一条消息")
-_RULE: Final = re.compile(r"={8,}\Z")
+_RECALL: Final = re.compile(r'(?:你|[“"].{0,60}[”"])\s?撤回了一条消息')
+
+_QCE_CHAT: Final = re.compile(r"聊天名称[:：]\s*(.*)\Z")
+_QCE_TIME: Final = re.compile(r"时间[:：]\s*(\d{4}-\d{2}-\d{2} \d{1,2}:\d{2}:\d{2})\s*\Z")
+_QCE_TEXT: Final = re.compile(r"内容[:：] ?(.*)\Z", re.DOTALL)
+_QCE_TAIL: Final = re.compile(r"(?:资源[:：] \d+ 个文件|提及[:：] |回复[:：] )")
+_QCE_TITLE: Final = re.compile(r"\[[^\[\]]{0,40}\] (?=.)")
+_QCE_SYSTEM: Final = {"系统消息": "10000", "系统": "10000"}
 
 
 @dataclass(slots=True)
-class _Message:
-    at: datetime
-    account: str
+class Message:
+    """One message as it stands in a log; ``written`` is its time as the log has it."""
+
+    thread: str
+    written: datetime
+    author: str
     body: list[str] = field(default_factory=list)
-    line: int = 0
+    size: int = 0
+
+    def grow(self, line: str) -> None:
+        """Add a line of the body while there is room for it."""
+        if self.size <= MAX_TEXT:
+            self.body.append(line)
+            self.size += len(line) + 1
 
 
-def _moment(match: re.Match[str]) -> datetime | None:
-    shape = "%Y-%m-%d %I:%M:%S %p" if match["half"] else "%Y-%m-%d %H:%M:%S"
-    text = f"{match['day']} {match['time']}" + (f" {match['half']}" if match["half"] else "")
-    try:
-        return datetime.strptime(text, shape).replace(tzinfo=SHANGHAI)
-    except ValueError:
-        return None
+def is_head(line: str) -> bool:
+    """Say whether a line begins a message of the PC client."""
+    return _head(line) is not None
 
 
-# --- text ------------------------------------------------------------------------------------------
-
-
-def text_items(path: Path, channel: str) -> Iterator[RawPost | Broken]:
-    """Yield the messages of a text export; system lines and recalls without their message are left out.
+def items(path: Path, channel: str) -> Iterator[RawPost | Broken]:
+    """Yield the messages of a text export; lines of the system and recalls without their message are left out.
 
     Raises: Unavailable, Malformed when it is no such export.
     """
-    import hashlib
-
-    seen: Counter[str] = Counter()
-    for conversation, message in _messages(path):
-        text = clean_text("\n".join(message.body).removesuffix("\n")).strip("\n")
-        if message.account in _SYSTEM or not text.strip() or _RECALL.fullmatch(text.strip()):
-            continue
-        at = message.at.strftime("%Y-%m-%d %H:%M:%S")
-        key = "\x1f".join((conversation, at, message.account, text))
-        digest = hashlib.sha256(key.encode("utf-8", "replace")).hexdigest()[:32]
-        seen[digest] += 1
-        yield RawPost(
-            channel,
-            f"qqtxt-{digest}-{seen[digest]}",
-            text,
-            author=message.account,
-            posted_at=message.at.astimezone(UTC),
-            thread=conversation[:200] or None,
-        )
-
-
-def _messages(path: Path) -> Iterator[tuple[str, _Message]]:
-    conversation, current, started = "", None, False
-    for number, line in enumerate(lines(path), 1):
-        if not started:
-            if line.strip():
-                _check_banner(line)
-                started = True
-            continue
-        found = _OBJECT.match(line)
-        if found is not None:
-            if current is not None:
-                yield conversation, current
-            conversation, current = found[1].strip(), None
-            continue
-        head = _HEAD.match(line) if len(line) < 500 else None
-        at = None if head is None else _moment(head)
-        if head is not None and at is not None:
-            if current is not None:
-                yield conversation, current
-            current = _Message(at, head["uin"] or head["account"], line=number)
-        elif current is not None and not _is_frame(line):
-            _grow(current, line)
-    if not started:
+    stream = lines(path)
+    first = next((pair for pair in stream if pair[1].strip()), None)
+    if first is None:
         raise Malformed("the file is empty", "empty")
-    if current is not None:
-        yield conversation, current
-
-
-def _check_banner(line: str) -> None:
-    if not line.lstrip("\ufeff").startswith(BANNER) and _HEAD.match(line) is None:
+    if first[1].startswith(QCE_BANNER):
+        messages = _exporter(stream)
+    elif first[1].startswith(BANNER) or is_head(first[1]):
+        messages = _client(chain([first], stream))
+    else:
         raise Malformed("this is no QQ text export: its first line does not begin with 消息记录", "banner")
+    seen = Occurrences("qqtxt")
+    for message in messages:
+        if isinstance(message, Message):
+            yield from _post(message, channel, seen)
+        else:
+            error = Malformed("no message of this conversation names its account: groups only", "no_account")
+            yield broken(channel, error, b"", str(message))
 
 
-def _is_frame(line: str) -> bool:
-    return bool(_RULE.match(line)) or line.startswith("消息分组:")
-
-
-def _grow(message: _Message, line: str) -> None:
-    if sum(map(len, message.body)) <= MAX_TEXT:
-        message.body.append(line)
-
-
-# --- JSON ------------------------------------------------------------------------------------------
-
-
-def json_items(path: Path, channel: str) -> Iterator[RawPost | Broken]:
-    """Yield the messages of a qq-chat-exporter file, or of a folder's ``manifest.json`` with its chunks.
-
-    Raises: Unavailable, Malformed when it is none.
-    """
-    whole = _load(path)
-    if not isinstance(whole, dict):
-        raise Malformed("this is no export of qq-chat-exporter: an object is expected", "shape")
-    chat = whole.get("chatInfo")
-    thread = _thread(chat if isinstance(chat, dict) else {})
-    if isinstance(whole.get("chunked"), dict):
-        yield from _chunks(path, whole["chunked"], channel, thread)
+def _post(message: Message, channel: str, seen: Occurrences) -> Iterator[RawPost]:
+    text = clean_text("\n".join(message.body)).strip("\n")
+    if message.author in _SYSTEM or not text.strip() or _RECALL.fullmatch(text.strip()):
         return
-    messages = whole.get("messages")
-    if not isinstance(messages, list):
-        raise Malformed("this is no export of qq-chat-exporter: it has no `messages`", "shape")
-    for place, row in enumerate(messages, 1):
-        yield from _item(row, channel, thread, str(place))
+    thread = message.thread[:200] or None
+    external_id = seen.next_id(thread, message.written.isoformat(" "), text)
+    at = moment(message.written, SHANGHAI)
+    yield RawPost(channel, external_id, text, author=message.author, posted_at=at, thread=thread)
 
 
-def _load(path: Path) -> Any:
-    with opened(path) as file:
-        raw = file.read()
+# --- the PC client ---------------------------------------------------------------------------------
+
+
+def _head(line: str) -> tuple[datetime, str] | None:
+    """Return time and account of a head, or None for any other line."""
+    found = _HEAD.match(line) if len(line) <= _LONGEST_HEAD and line[:1].isdigit() else None
+    if found is None:
+        return None
+    half = found["half"]
+    shape = "%Y-%m-%d %I:%M:%S %p" if half else "%Y-%m-%d %H:%M:%S"
     try:
-        return json.loads(raw.decode(encoding_of(path)))
-    except RecursionError:
-        raise Malformed("the file is nested too deep", "too_deep") from None
+        at = datetime.strptime(" ".join(filter(None, (found["day"], found["time"], half))), shape)  # noqa: DTZ007
     except ValueError:
-        raise Malformed("the file is not complete JSON", "json") from None
+        return None
+    return at, found["uin"] or found["account"]
 
 
-def _thread(chat: Mapping[str, Any]) -> str | None:
-    return id_of(chat.get("peerUin")) or id_of(chat.get("peerUid")) or id_of(chat.get("name"))
+def _client(stream: Iterator[tuple[int, str]]) -> Iterator[Message | int]:
+    """Yield messages, and the line number of every conversation in which no message could be told.
+
+    A conversation opens with a frame: a ruler, its group, a ruler, its name, a ruler. Until its first head nothing
+    belongs to a message; after it every line does, whatever it looks like, up to the next head or frame.
+    """
+    thread, message, unread = "", None, 0
+    for number, line, following in _with_next(stream):
+        if _RULE.match(line) and _FRAME.match(following):
+            yield from filter(None, (message, unread))
+            message, unread = None, 0
+        head = _head(line)
+        if head is not None:
+            yield from filter(None, (message,))
+            message, unread = Message(thread, *head), 0
+        elif message is not None:
+            message.grow(line)
+        elif found := _OBJECT.match(line):
+            thread = found[1].strip()
+        elif line.strip() and not (_RULE.match(line) or _FRAME.match(line) or line.startswith(BANNER)):
+            unread = unread or number
+    yield from filter(None, (message, unread))
 
 
-def _chunks(
-    path: Path, chunked: Mapping[str, Any], channel: str, thread: str | None
-) -> Iterator[RawPost | Broken]:
-    folder = path.parent.resolve()
-    for chunk in chunked.get("chunks") or ():
-        relative = chunk.get("relativePath") if isinstance(chunk, dict) else None
-        target = (folder / relative).resolve() if isinstance(relative, str) and relative else None
-        if target is None or not target.is_relative_to(folder) or not target.is_file():
-            error = Malformed("a chunk is missing or lies outside of the folder of its manifest", "chunk")
-            yield broken(channel, error, b"", str(chunk.get("index")) if isinstance(chunk, dict) else None)
+def _with_next(stream: Iterator[tuple[int, str]]) -> Iterator[tuple[int, str, str]]:
+    """Yield number, line and the line after it."""
+    held = next(stream, None)
+    for pair in stream:
+        if held is not None:
+            yield *held, pair[1]
+        held = pair
+    if held is not None:
+        yield *held, ""
+
+
+# --- qq-chat-exporter ------------------------------------------------------------------------------
+
+
+def _exporter(stream: Iterator[tuple[int, str]]) -> Iterator[Message | int]:
+    """Yield the messages of the exporter's text form: a line with the name, one with the time, then the words.
+
+    It names no accounts: the nickname stands for the member, without the title in front of it.
+    """
+    thread, message, is_body, before = "", None, False, ""
+    for _number, line in stream:
+        at = _exported_at(line) if before.endswith((":", "：")) else None
+        if at is not None:
+            yield from filter(None, (message,))
+            name = _QCE_TITLE.sub("", before[:-1].strip(), count=1)
+            message, is_body, before = Message(thread, at, _QCE_SYSTEM.get(name, name)), False, ""
             continue
-        for number, line in enumerate(lines(target), 1):
-            if line.strip():
-                yield from _line(line, channel, thread, f"{target.name}:{number}")
+        if message is not None and is_body:
+            message.grow(before)
+        found = _QCE_TEXT.match(line)
+        if message is None:
+            chat = _QCE_CHAT.match(line)
+            thread = chat[1].strip() if chat else thread
+        elif found and not is_body:
+            is_body, line = True, found[1]
+        elif _QCE_TAIL.match(line):
+            is_body = False
+        before = line
+    if message is not None and is_body:
+        message.grow(before)
+    yield from filter(None, (message,))
 
 
-def _line(line: str, channel: str, thread: str | None, position: str) -> Iterator[RawPost | Broken]:
-    raw = line.encode("utf-8", "replace")
+def _exported_at(line: str) -> datetime | None:
+    found = _QCE_TIME.match(line)
     try:
-        row = decode_json(raw, MAX_ITEM)
-    except Malformed as error:
-        yield broken(channel, error, raw, position)
-        return
-    yield from _item(row, channel, thread, position)
-
-
-def _item(row: Any, channel: str, thread: str | None, position: str) -> Iterator[RawPost | Broken]:
-    """Yield the post of one message, its recall, or nothing for system rows and empty ones."""
-    if not isinstance(row, dict) or id_of(row.get("id")) is None:
-        error = Malformed("the message has no id", "no_id")
-        yield broken(channel, error, json.dumps(row, ensure_ascii=False, default=str)[:4096], position)
-        return
-    external_id = f"qq-{id_of(row['id'])}"
-    if row.get("recalled") is True:
-        yield RawPost(channel, external_id, "", PostKind.REMOVAL, thread=thread, by="author")
-        return
-    content = row.get("content")
-    text = clean_text(_words(content if isinstance(content, dict) else {}))
-    if row.get("system") is True or row.get("type") == "system" or not text.strip():
-        return
-    sender = row.get("sender")
-    yield RawPost(
-        channel,
-        external_id,
-        text,
-        author=_sender(sender if isinstance(sender, dict) else {}),
-        posted_at=_time(row),
-        thread=thread,
-        handle=id_of(row.get("seq")),
-        quoted=_quoted(content if isinstance(content, dict) else {}),
-    )
-
-
-def _words(content: Mapping[str, Any]) -> str:
-    """Return the writer's own words: text and mentions; quoted words are kept apart."""
-    elements = content.get("elements")
-    if not isinstance(elements, list):
-        return content["text"] if isinstance(content.get("text"), str) else ""
-    holders = {"image": "[图片]", "face": "[表情]", "file": "[文件]", "video": "[视频]", "audio": "[语音]"}
-    parts = []
-    for element in elements:
-        kind = element.get("type") if isinstance(element, dict) else None
-        data = element.get("data") if isinstance(element, dict) else None
-        text = data.get("text") if isinstance(data, dict) else None
-        if kind in ("text", "at") and isinstance(text, str):
-            parts.append(text)
-        elif isinstance(kind, str):
-            parts.append(holders.get(kind, ""))
-    return "".join(parts)
-
-
-def _quoted(content: Mapping[str, Any]) -> str | None:
-    for element in content.get("elements") or ():
-        if (
-            isinstance(element, dict)
-            and element.get("type") == "reply"
-            and isinstance(element.get("data"), dict)
-        ):
-            words = element["data"].get("content")
-            return clean_text(words) if isinstance(words, str) and words else None
-    return None
-
-
-def _sender(sender: Mapping[str, Any]) -> str | None:
-    return id_of(sender.get("uin")) or id_of(sender.get("uid"))
-
-
-def _time(row: Mapping[str, Any]) -> datetime | None:
-    at = from_unix(row.get("timestamp"))
-    return None if at is None or at > datetime.now(UTC) + timedelta(days=1) else at
+        return datetime.strptime(found[1], "%Y-%m-%d %H:%M:%S") if found else None  # noqa: DTZ007
+    except ValueError:
+        return None

@@ -29,7 +29,19 @@ class Row:
 
 COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
     "id": ("id", "编号", "消息id", "消息编号", "评论id", "帖子id", "流水号"),
-    "text": ("text", "内容", "正文", "消息内容", "留言内容", "评论内容", "留言", "评论", "文本", "诉求", "content"),
+    "text": (
+        "text",
+        "内容",
+        "正文",
+        "消息内容",
+        "留言内容",
+        "评论内容",
+        "留言",
+        "评论",
+        "文本",
+        "诉求",
+        "content",
+    ),
     "author": (
         "author",
         "author_id",
@@ -76,9 +88,7 @@ A running number (序号) is no id: it counts the rows of one export, and the ne
 
 MOST_COLUMNS: Final = 200
 _HEADER_WITHIN: Final = 10
-_PLACES: Final = {
-    name: (field, rank) for field, names in COLUMNS.items() for rank, name in enumerate(names)
-}
+_PLACES: Final = {name: (field, rank) for field, names in COLUMNS.items() for rank, name in enumerate(names)}
 _NAMES: Final = frozenset({"id", "author", "thread", "reply_to"})
 _ROUNDED: Final = re.compile(r"\d(?:\.\d+)?[eE]\+\d{2,3}")
 _TRUE: Final = frozenset({"是", "true", "yes", "y", "1", "已撤回"})
@@ -170,6 +180,8 @@ def _post(channel: str, fields: Mapping[str, int], cells: Sequence[Cell], seen: 
 
 def _value(field: str, cell: Cell) -> Any:
     """Return a cell as the import format has it; raises Malformed for a number that a spreadsheet has rounded."""
+    if field == "text" and isinstance(cell, str):
+        return cell
     if field == "posted_at":
         return _moment(cell)
     if field in _NAMES and _is_rounded(cell):
@@ -191,7 +203,7 @@ def _is_rounded(cell: Cell) -> bool:
 
 def _moment(cell: Cell) -> datetime | str | None:
     """Return the moment of a cell; of what cannot be read as one its text, so that ids still tell rows apart."""
-    serial = _number(cell)
+    serial = None if isinstance(cell, datetime) else _number(cell)
     if serial is not None and _SERIALS[0] < serial < _SERIALS[1]:
         cell = _EPOCH + timedelta(seconds=round(serial * 86_400))
     return moment(cell, SHANGHAI) or _written(cell) or str(cell)

@@ -125,11 +125,15 @@ def lines(path: Path) -> Iterator[tuple[int, str]]:
 def raw_lines(path: Path) -> Iterator[tuple[int, bytes]]:
     """Yield (number, line as UTF-8 without its end) of a text file.
 
-    A file in UTF-8 is not decoded, so that a damaged line can be told from its neighbours.
+    A file in UTF-8, or in nothing that is known, is not decoded, so that a damaged line is told from its neighbours.
 
-    Raises: Unavailable, Malformed.
+    Raises: Unavailable.
     """
-    if encoding_of(path) not in ("utf-8", "utf-8-sig"):
+    try:
+        encoding = encoding_of(path)
+    except Malformed:
+        encoding = "utf-8"
+    if encoding not in ("utf-8", "utf-8-sig"):
         for number, line in lines(path):
             yield number, line.encode("utf-8", "replace")
         return

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any, Final
@@ -46,6 +47,7 @@ _CHUNK: Final = 1 << 18
 _LONGEST_TAG: Final = 4 << 20
 _HEADER_WITHIN: Final = 10
 _CHINESE_DATES: Final = frozenset({*range(27, 37), *range(50, 59)})
+_HOLDERS: Final = frozenset({"v", "f", "t"})
 _ESCAPE: Final = re.compile(r"_x([0-9A-Fa-f]{4})_")
 _BROKEN: Final = (
     expat.ExpatError,
@@ -109,7 +111,7 @@ class _Book:
 
     sheets: tuple[str, ...]
     strings: str
-    dates: frozenset[int]
+    dates: frozenset[str]
     epoch: datetime
 
 
@@ -122,12 +124,14 @@ def _book(package: zipfile.ZipFile) -> _Book:
     if root is None:
         raise _unreadable()
     parts = _related(package, main)
-    sheets = [each for each in root.iterfind("{*}sheets/{*}sheet") if each.get("state", "visible") == "visible"]
+    sheets = [
+        each for each in root.iterfind("{*}sheets/{*}sheet") if each.get("state", "visible") == "visible"
+    ]
     ids = (next((value for key, value in each.items() if key.endswith("}id")), "") for each in sheets)
     targets = tuple(parts[each][1] for each in ids if each in parts and parts[each][0] == "worksheet")
     if not targets:
         raise Malformed("the file has no visible sheet", "xlsx")
-    named = {kind: target for kind, target in parts.values()}
+    named = dict(parts.values())
     settings = root.find("{*}workbookPr")
     is_mac = settings is not None and settings.get("date1904") in ("1", "true", "on")
     epoch = CALENDAR_MAC_1904 if is_mac else CALENDAR_WINDOWS_1900
@@ -158,8 +162,8 @@ def _related(package: zipfile.ZipFile, name: str) -> dict[str, tuple[str, str]]:
     return found
 
 
-def _dates(package: zipfile.ZipFile, name: str) -> frozenset[int]:
-    """Return the numbers of the cell styles that show a date."""
+def _dates(package: zipfile.ZipFile, name: str) -> frozenset[str]:
+    """Return the numbers of the cell styles that show a date, as cells name them."""
     from openpyxl.styles.numbers import BUILTIN_FORMATS, is_date_format
 
     root = _whole(package, name) if name else None
@@ -173,7 +177,7 @@ def _dates(package: zipfile.ZipFile, name: str) -> frozenset[int]:
     for place, style in enumerate(root.iterfind("{*}cellXfs/{*}xf")):
         number = style.get("numFmtId", "0")
         if is_date_format(formats.get(number, "")) or (number in chinese and number not in formats):
-            found.add(place)
+            found.add(str(place))
     return frozenset(found)
 
 
@@ -297,6 +301,9 @@ class _Sheet:
     """Turns the elements of a sheet into rows."""
 
     def __init__(self, book: _Book, strings: _Strings) -> None:
+        from openpyxl.utils.datetime import from_excel
+
+        self._dated = from_excel
         self.rows: list[Row] = []
         self.number = 0
         self._book = book
@@ -324,7 +331,8 @@ class _Sheet:
             self._cells, self._fault, self._place = {}, None, -1
         elif local == "rPh":
             self._phonetic = True
-        self._words.take()
+        elif local in _HOLDERS:
+            self._words.take()
 
     def end(self, name: str) -> None:
         """Take what an element held."""
@@ -372,18 +380,17 @@ class _Sheet:
         if not value:
             return f"={self._formula}" if self._formula.strip() else None
         if kind == "s":
-            return self._strings.get(int(value) if value.isascii() and value.isdigit() and len(value) < 12 else -1)
+            return self._strings.get(
+                int(value) if value.isascii() and value.isdigit() and len(value) < 12 else -1
+            )
         if kind == "n":
             return self._number(value)
         return _unescaped(value)
 
     def _number(self, value: str) -> Cell:
-        from openpyxl.utils.datetime import from_excel
-
         try:
             number = float(value)
-            is_date = self._style.isdigit() and int(self._style) in self._book.dates
-            at = from_excel(number, self._book.epoch) if is_date else None
+            at = self._dated(number, self._book.epoch) if self._style in self._book.dates else None
         except (ValueError, OverflowError):
             return value
         return at if isinstance(at, datetime) else number
@@ -391,9 +398,14 @@ class _Sheet:
 
 def _place(reference: str, following: int) -> int:
     """Return the place of a cell from its reference (``AB12`` is 27), else the one after its neighbour."""
-    letters = reference.rstrip("0123456789")
-    if not letters or len(letters) > 3 or not (letters.isascii() and letters.isalpha()):
-        return following
+    place = _place_of(reference.rstrip("0123456789"))
+    return following if place is None else place
+
+
+@lru_cache(maxsize=1024)
+def _place_of(letters: str) -> int | None:
+    if not 0 < len(letters) <= 3 or not (letters.isascii() and letters.isalpha()):
+        return None
     place = 0
     for letter in letters.upper():
         place = place * 26 + ord(letter) - 64

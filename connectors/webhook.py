@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from connectors._limits import MAX_ITEM, broken, decode_json
@@ -78,16 +78,20 @@ class Webhook:
 
     async def _pushed(self, request: Request) -> Response:
         if request.method != "POST":
-            return _problem(405, "webhook.method", "posts are pushed with POST")
+            return _problem("method", "push posts with POST", Allow="POST")
+        if self._closed.is_set():
+            return _problem("closed", "send it again in a moment")
         if not self._is_signed(request):
-            return _problem(401, "webhook.signature", "the signature, its time or its id is missing or wrong")
+            told = (
+                "sign `id.timestamp.body` as Standard Webhooks says, with a clock that is right to 5 minutes"
+            )
+            return _problem("signature", told)
         if len(request.body) > MAX_ITEM:
-            return _problem(413, "webhook.too_large", f"a request has at most {MAX_ITEM} bytes")
+            return _problem("too_large", f"a request has at most {MAX_ITEM} bytes; send several")
         try:
             rows = _rows(request.body)
         except Malformed as error:
-            item = broken(self.name, error, request.body)
-            return _problem(400, f"webhook.{error.reason}", str(error), (item,))
+            return replace(_problem("body", str(error)), items=(broken(self.name, error, request.body),))
         return Response(202, items=tuple(self._item(row, place) for place, row in enumerate(rows, 1)))
 
     def _is_signed(self, request: Request) -> bool:
@@ -130,7 +134,19 @@ def _rows(body: bytes) -> list[Any]:
     return rows
 
 
-def _problem(status: int, code: str, detail: str, items: tuple[RawPost | Broken, ...] = ()) -> Response:
-    """Return a problem document (RFC 9457)."""
-    body = {"type": f"urn:huiyin:{code}", "title": detail, "status": status}
-    return Response(status, json.dumps(body).encode(), {"Content-Type": "application/problem+json"}, items)
+_PROBLEMS: Final[Mapping[str, tuple[int, str]]] = {
+    "method": (405, "This path does not take this method"),
+    "closed": (503, "The channel is closing"),
+    "signature": (401, "The signature, its time or its id is missing or wrong"),
+    "too_large": (413, "The body is too large"),
+    "body": (400, "The body is signed and cannot be read; it was put aside for a person to look at"),
+}
+
+
+def _problem(code: str, detail: str, **headers: str) -> Response:
+    """Return a problem document (RFC 9457) with a stable type."""
+    status, title = _PROBLEMS[code]
+    told = {"type": f"urn:huiyin:webhook.{code}", "title": title, "status": status, "detail": detail}
+    return Response(
+        status, json.dumps(told).encode(), {"Content-Type": "application/problem+json", **headers}
+    )

@@ -6,7 +6,6 @@ Whoever has the file can link pseudonyms and open sealed identities: keep it apa
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import hmac
 import os
 import secrets
@@ -73,7 +72,7 @@ def _mac(key: bytes, *parts: str) -> str:
     """Return a MAC over parts with their lengths, so that no two lists of parts read alike."""
     encoded = [part.encode("utf-8", "surrogatepass") for part in parts]
     framed = b"".join(len(part).to_bytes(4, "big") + part for part in encoded)
-    return hmac.new(key, framed, hashlib.sha256).hexdigest()
+    return hmac.digest(key, framed, "sha256").hex()
 
 
 def open_keys(folder: Path) -> KeyRing:

@@ -17,9 +17,13 @@ GENESIS = "0" * 64
 """``prev`` of the first entry."""
 
 
+_CANONICAL = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"), default=str)
+_COMPACT = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+
+
 def canonical(content: Mapping[str, object]) -> str:
     """Return ``content`` as JSON with sorted keys and no blanks: the same content is the same text."""
-    return json.dumps(content, ensure_ascii=False, sort_keys=True, separators=(",", ":"), default=str)
+    return _CANONICAL.encode(content)
 
 
 def link_hash(
@@ -27,9 +31,7 @@ def link_hash(
 ) -> str:  # the seven fields of an entry, in order
     """Return the SHA-256 (64 hex digits) of an entry over its fields and the hash before it."""
     stamp = at.astimezone(UTC).isoformat(timespec="microseconds")
-    fields = json.dumps(
-        [seq, stamp, kind, ref, actor, digest, prev], ensure_ascii=False, separators=(",", ":")
-    )
+    fields = _COMPACT.encode([seq, stamp, kind, ref, actor, digest, prev])
     return hashlib.sha256(fields.encode("utf-8", "surrogatepass")).hexdigest()
 
 

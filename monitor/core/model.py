@@ -206,7 +206,10 @@ class Reading:
 
     def signal(self, label: Label) -> Signal | None:
         """Return the signal for ``label``, or None when it was not answered."""
-        return next((s for s in self.signals if s.label is label), None)
+        for signal in self.signals:
+            if signal.label is label:
+                return signal
+        return None
 
     def flagged(self, label: Label) -> bool:
         """Say whether ``label`` stands at its operating point."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -31,20 +31,41 @@ _WITH_TOPIC = frozenset({CaseKind.GRIEVANCE, CaseKind.CLARIFICATION})
 
 
 @dataclass(frozen=True, slots=True)
+class Judged:
+    """What the table says about one post, before the store is asked: the cases it wants, and the silent rows it hits.
+
+    ``post.group_id`` is set already.
+    """
+
+    post: Post
+    reading: Reading
+    openings: tuple[Opening, ...]
+    silent: tuple[str, ...]
+
+
+def judge(post: Post, reading: Reading) -> Judged:
+    """Ask the triage table; done before the transaction, so that nobody waits for it."""
+    return Judged(post, reading, decide_cases(post, reading, box=False), silent_hits(reading))
+
+
+@dataclass(frozen=True, slots=True)
 class _Wanted:
-    """A case that one post asks for."""
+    """A case that one post asks for.
+
+    ``gathered_under`` is under what near-duplicates share it; a receipt and a person at risk stand alone.
+    """
 
     post: Post
     reading: Reading
     opening: Opening
     receipt: str | None
+    gathered_under: tuple[CaseKind, int] | None
 
-    @property
-    def gathered_under(self) -> tuple[CaseKind, int] | None:
-        """Under what near-duplicates share the case; a receipt and a person at risk stand alone."""
-        if self.receipt is not None or self.opening.kind is CaseKind.CARE or self.post.group_id is None:
-            return None
-        return self.opening.kind, self.post.group_id
+
+def _gathered_under(post: Post, opening: Opening, receipt: str | None) -> tuple[CaseKind, int] | None:
+    if receipt is not None or opening.kind is CaseKind.CARE or post.group_id is None:
+        return None
+    return opening.kind, post.group_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +85,8 @@ def note(store: Store, deps: Deps, case_id: int, kind: str, **detail: object) ->
     store.events.add(_event(deps, case_id, kind, **detail))
 
 
-def open_cases(store: Store, deps: Deps, pairs: Sequence[tuple[Post, Reading]]) -> list[Case]:
-    """Open the cases that ``pairs`` ask for, inside the caller's transaction.
+def open_cases(store: Store, deps: Deps, judged: Sequence[Judged]) -> list[Case]:
+    """Open the cases that posts ask for, inside the caller's transaction.
 
     A near-duplicate of what an open case of the same kind gathers joins that case; so does an edit of a post
     that stands in one. Posts from the suggestion box get a case of their own, bound to their receipt.
@@ -73,21 +94,26 @@ def open_cases(store: Store, deps: Deps, pairs: Sequence[tuple[Post, Reading]]) 
     Args:
         store: the transaction.
         deps: what every use case is given.
-        pairs: posts with their readings; ``group_id`` already set.
+        judged: the posts.
 
     Returns: the cases that were opened, not those that were joined.
     """
-    _count_silent(store, (reading for _post, reading in pairs))
-    receipts = store.cases.receipts([post.id for post, _reading in pairs]) if pairs else {}
+    _count_silent(store, judged)
+    receipts = store.cases.receipts([one.post.id for one in judged])
     wanted = [
-        _Wanted(post, reading, opening, _own_receipt(opening, openings, receipts.get(post.id)))
-        for post, reading in pairs
-        for openings in [decide_cases(post, reading, box=post.id in receipts)]
+        _Wanted(one.post, one.reading, opening, receipt, _gathered_under(one.post, opening, receipt))
+        for one in judged
+        for openings in [_openings(one, one.post.id in receipts)]
         for opening in openings
+        for receipt in [_own_receipt(opening, openings, receipts.get(one.post.id))]
     ]
-    joined = _join_edits(store, deps, [post for post, _reading in pairs if post.revision > 1])
+    joined = _join_edits(store, deps, [one.post for one in judged if one.post.revision > 1])
     known = _open_by_group(store, wanted)
     return _open_or_join(store, deps, wanted, known, joined)
+
+
+def _openings(one: Judged, box: bool) -> tuple[Opening, ...]:
+    return decide_cases(one.post, one.reading, box=True) if box else one.openings
 
 
 def _own_receipt(opening: Opening, openings: Sequence[Opening], receipt: str | None) -> str | None:
@@ -96,8 +122,8 @@ def _own_receipt(opening: Opening, openings: Sequence[Opening], receipt: str | N
     return receipt if opening is bound else None
 
 
-def _count_silent(store: Store, readings: Iterable[Reading]) -> None:
-    for name, hits in Counter(name for reading in readings for name in silent_hits(reading)).items():
+def _count_silent(store: Store, judged: Sequence[Judged]) -> None:
+    for name, hits in Counter(name for one in judged for name in one.silent).items():
         key = f"policy.silent.{name}"
         store.operations.set_setting(key, str(int(store.operations.setting(key) or 0) + hits))
 

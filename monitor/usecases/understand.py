@@ -10,7 +10,7 @@ from monitor.core.errors import ClassifierError, HuiyinError
 from monitor.core.model import Post, Reading
 from monitor.core.ports import Classifier, Job
 from monitor.usecases.deps import Deps
-from monitor.usecases.triage import open_cases
+from monitor.usecases.triage import judge, open_cases
 
 TRIES = 3
 """So often is a post tried that breaks the classifier by itself; then it is parked for a person."""
@@ -83,13 +83,13 @@ def _with_group(post: Post, groups: dict[int, int]) -> Post:
 
 
 def _save(deps: Deps, read: _Read, groups: dict[int, int]) -> None:
-    pairs = [(_with_group(job.post, groups), reading) for job, reading in read.good]
+    judged = [judge(_with_group(job.post, groups), reading) for job, reading in read.good]
     now = deps.clock.now()
     with deps.uow.begin() as store:
         if groups:
             store.posts.set_groups(groups)
-        store.readings.add((post.id, reading) for post, reading in pairs)
-        open_cases(store, deps, pairs)
+        store.readings.add((one.post.id, one.reading) for one in judged)
+        open_cases(store, deps, judged)
         store.jobs.done([job.id for job, _reading in read.good])
         for job in read.bad:
             if job.attempt >= TRIES:

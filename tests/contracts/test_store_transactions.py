@@ -248,6 +248,23 @@ def test_a_database_that_another_process_holds_is_waited_for(url: str, uow: SqlU
 
 
 @only_sqlite
+def test_a_database_that_stays_busy_is_said_plainly(
+    url: str, uow: SqlUnitOfWork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("monitor.adapters.sql.uow._PATIENCE", 0.2)
+    other = sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(StoreError, match="busy"), uow.begin() as store:
+        stored(store, new("1"))
+    with uow.read() as store:
+        assert store.posts.count() == 0, "readers never wait"
+    other.execute("ROLLBACK")
+    with uow.begin() as store:
+        stored(store, new("1"))
+    other.close()
+
+
+@only_sqlite
 def test_deleted_words_are_gone_from_the_file(url: str, uow: SqlUnitOfWork) -> None:
     with uow.begin() as store:
         store.accounts.set_draft("lea", "k", "不该留下的字 canary-7731", START)

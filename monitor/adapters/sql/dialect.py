@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import (
+    BigInteger,
     ColumnElement,
     FromClause,
     Table,
+    Text,
     and_,
+    any_,
     cast,
     func,
     literal,
@@ -22,6 +25,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 
 from monitor.adapters.sql.link import Link
+from monitor.adapters.sql.rows import to_json
 from monitor.adapters.sql.tables import post, post_terms
 from monitor.core.search import bigrams, fold
 
@@ -51,6 +55,21 @@ def put(link: Link, table: Table, row: Mapping[str, Any]) -> None:
     keys = [c.name for c in table.primary_key]
     values = {name: value for name, value in row.items() if name not in keys}
     link.run(insert(link, table).values(row).on_conflict_do_update(index_elements=keys, set_=values))
+
+
+# --- one of many ---------------------------------------------------------------------------------------
+
+
+def among(link: Link, column: ColumnElement[Any], values: Collection[int] | Collection[str]) -> Any:
+    """Return the condition that ``column`` is one of ``values``, however many: they travel as one parameter.
+
+    A parameter each would make another statement of every length of the list, and SQLite counts them.
+    """
+    if link.postgres:
+        kind = postgresql.ARRAY(Text if isinstance(column.type, Text) else BigInteger)
+        return column == any_(cast(literal(list(values), kind), kind))
+    listed = func.json_each(to_json(list(values))).table_valued("value")
+    return column.in_(select(listed.c.value))
 
 
 # --- ids and locks ---------------------------------------------------------------------------------
@@ -147,6 +166,7 @@ def _spellings() -> dict[str, list[str]]:
 __all__ = [
     "add_terms",
     "alone",
+    "among",
     "insert",
     "put",
     "put_once",

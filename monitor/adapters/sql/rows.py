@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from operator import attrgetter
 from typing import Any, Generic, TypeAlias, TypeVar
 
 from sqlalchemy import Column, Row, Table
@@ -69,9 +70,12 @@ def moment_or_none(value: int | None) -> datetime | None:
     return None if value is None else moment(value)
 
 
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=str)
+
+
 def to_json(value: object) -> str:
     """Return compact JSON; moments and other strangers as their text."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)
+    return _ENCODER.encode(value)
 
 
 # --- shapes: one per stored type -------------------------------------------------------------------
@@ -102,6 +106,7 @@ class Shape(Generic[T]):
     table: Table
     names: tuple[str, ...]
     codecs: Mapping[str, Codec]
+    values: Callable[[object], tuple[Any, ...]]
 
     @property
     def columns(self) -> list[Column[Any]]:
@@ -118,16 +123,18 @@ class Shape(Generic[T]):
 
     def dump(self, value: object, *skip: str) -> dict[str, Any]:
         """Return the columns of ``value`` except ``skip``."""
-        row = {name: getattr(value, name) for name in self.names if name not in skip}
+        row = dict(zip(self.names, self.values(value), strict=True))
         for name, (_load, dump) in self.codecs.items():
-            if row.get(name) is not None:
+            if row[name] is not None:
                 row[name] = dump(row[name])
+        for name in skip:
+            del row[name]
         return row
 
 
 def _shape(cls: type[T], table: Table, codecs: Mapping[str, Codec], skip: Iterable[str] = ()) -> Shape[T]:
     names = tuple(f.name for f in fields(cls) if f.name not in set(skip))  # type: ignore[arg-type]
-    return Shape(cls, table, names, codecs)
+    return Shape(cls, table, names, codecs, attrgetter(*names))
 
 
 def _times(*names: str) -> dict[str, Codec]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Table, and_, func, or_, select, tuple_, update
 
-from monitor.adapters.sql.dialect import put, put_once, take_ids
+from monitor.adapters.sql.dialect import among, put, put_once, take_ids
 from monitor.adapters.sql.link import Link
 from monitor.adapters.sql.rows import (
     CASE,
@@ -172,7 +172,7 @@ class SqlCases:
         """Return group id -> id of the open case of this kind that gathers the group."""
         query = (
             select(case.c.group_id, func.max(case.c.id))
-            .where(case.c.group_id.in_(list(groups)), case.c.kind == kind.value, case.c.open == 1)
+            .where(among(self._link, case.c.group_id, groups), case.c.kind == kind.value, case.c.open == 1)
             .group_by(case.c.group_id)
         )
         return {row[0]: row[1] for row in self._link.all(query)} if groups else {}
@@ -189,7 +189,7 @@ class SqlCases:
         query = (
             select(*CASE.columns, case_post.c.post_id)
             .select_from(case_post.join(case, case.c.id == case_post.c.case_id))
-            .where(case_post.c.post_id.in_(list(post_ids)))
+            .where(among(self._link, case_post.c.post_id, post_ids))
             .order_by(case.c.id)
         )
         found: dict[int, list[Case]] = {}
@@ -318,7 +318,7 @@ class SqlCases:
     def receipts(self, post_ids: Sequence[int]) -> dict[int, str]:
         """Return post id -> receipt digest for those of the posts that came with one."""
         r = post_receipt.c
-        query = select(r.post_id, r.digest).where(r.post_id.in_(list(post_ids)))
+        query = select(r.post_id, r.digest).where(among(self._link, r.post_id, post_ids))
         return {row[0]: row[1] for row in self._link.all(query)} if post_ids else {}
 
     def add_token(self, digest: str, purpose: str, target: int, until: datetime | None) -> None:
@@ -405,16 +405,18 @@ class SqlEvents:
         if not ids:
             return
         held = self._link.all(
-            select(case.c.id).where(case.c.id.in_(ids)).order_by(case.c.id).with_for_update()
+            select(case.c.id).where(among(self._link, case.c.id, ids)).order_by(case.c.id).with_for_update()
         )
         if len(held) != len(ids):
             raise NotFound("there is no such case")
-        query = select(c.case_id, func.max(c.seq)).where(c.case_id.in_(ids)).group_by(c.case_id)
+        query = (
+            select(c.case_id, func.max(c.seq)).where(among(self._link, c.case_id, ids)).group_by(c.case_id)
+        )
         last = {row[0]: row[1] for row in self._link.all(query)}
         rows = []
         for event in events:
             last[event.case_id] = last.get(event.case_id, 0) + 1
-            rows.append(_event_row(replace(event, seq=last[event.case_id])))
+            rows.append(_event_row(event) | {"seq": last[event.case_id]})
         self._link.many(_NOTE, rows)
 
     def of(self, case_id: int) -> list[CaseEvent]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -149,7 +148,7 @@ class SqlLedger:
 
     def _keyed(self, purpose: str, text: str) -> str:
         message = f"{purpose}\0{text}".encode("utf-8", "surrogatepass")
-        return hmac.new(self._link.key, message, hashlib.sha256).hexdigest()
+        return hmac.digest(self._link.key, message, "sha256").hex()
 
     def append(
         self, kind: str, ref: str, actor: str, content: Mapping[str, object], now: datetime

@@ -6,13 +6,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from itertools import groupby
-from typing import Any, TypeVar
+from typing import Any
 
 from sqlalchemy import (
     BindParameter,
     ColumnElement,
     FromClause,
-    Select,
     and_,
     bindparam,
     delete,
@@ -24,7 +23,7 @@ from sqlalchemy import (
     update,
 )
 
-from monitor.adapters.sql.dialect import add_terms, alone, put_once, searched, take_ids
+from monitor.adapters.sql.dialect import add_terms, alone, among, put_once, searched, take_ids
 from monitor.adapters.sql.link import Link
 from monitor.adapters.sql.rows import (
     BITS,
@@ -51,9 +50,6 @@ from monitor.core.model import BINARY_LABELS, Label, NewPost, Post, PostKind, Re
 from monitor.core.ports import Job, Outcome, PostFilter, Stored
 
 _NOTICES = {PostKind.REMOVAL: SourceState.REMOVED, PostKind.RESTORE: SourceState.VISIBLE}
-K = TypeVar("K", int, str)
-_MANY = 500
-
 # --- statements that run once per row: kept here, so that each is compiled once -----------------------
 
 _ONE: BindParameter[int] = bindparam("one")
@@ -192,11 +188,10 @@ class SqlPosts:
     def _known(self, items: Sequence[NewPost]) -> dict[tuple[str, str], _Message]:
         known: dict[tuple[str, str], _Message] = {}
         for name in {item.channel for item in items}:
-            wanted = list({item.external_id for item in items if item.channel == name})
-            for chunk in _chunks(wanted):
-                where = and_(post.c.channel == name, post.c.external_id.in_(chunk))
-                for row in self._link.all(select(*_MESSAGE).where(where).order_by(post.c.id)):
-                    _remember(known, row)
+            wanted = {item.external_id for item in items if item.channel == name}
+            where = and_(post.c.channel == name, among(self._link, post.c.external_id, wanted))
+            for row in self._link.all(select(*_MESSAGE).where(where).order_by(post.c.id)):
+                _remember(known, row)
         return known
 
     def _place(
@@ -232,10 +227,9 @@ class SqlPosts:
             return found
         for name in {item.channel for item in items}:
             keys = {key for i in items if i.channel == name for key in (i.external_id, i.handle) if key}
-            for chunk in _chunks(sorted(keys)):
-                query = select(tombstone).where(tombstone.c.channel == name, tombstone.c.key.in_(chunk))
-                for row in self._link.all(query):
-                    found.setdefault((name, row.key), []).append(row)
+            here = and_(tombstone.c.channel == name, among(self._link, tombstone.c.key, keys))
+            for row in self._link.all(select(tombstone).where(here)):
+                found.setdefault((name, row.key), []).append(row)
         return found
 
     def _tombstone(self, item: NewPost, plan: _Plan) -> tuple[str, int | None]:
@@ -336,10 +330,10 @@ class SqlPosts:
 
     def many(self, ids: Sequence[int]) -> list[Post]:
         """Return the posts of ``ids`` that exist, in that order."""
-        found: dict[int, Post] = {}
-        for chunk in _chunks(ids):
-            rows = self._link.all(select(*POST.columns).where(post.c.id.in_(chunk)))
-            found.update((row[0], to_post(row)) for row in rows)
+        if not ids:
+            return []
+        rows = self._link.all(select(*POST.columns).where(among(self._link, post.c.id, ids)))
+        found = {row[0]: to_post(row) for row in rows}
         return [found[post_id] for post_id in ids if post_id in found]
 
     def find_handle(self, channel: str, handle: str, thread: str | None = None) -> Post | None:
@@ -423,10 +417,6 @@ _TABLE = post
 
 def _same(one: Post) -> tuple[Any, Any]:
     return _TABLE.c.channel == one.channel, _TABLE.c.external_id == one.external_id
-
-
-def _chunks(ids: Sequence[K], size: int = _MANY) -> Iterator[Sequence[K]]:
-    return (ids[start : start + size] for start in range(0, len(ids), size))
 
 
 def _digests(known: Mapping[tuple[str, str], _Message], item: NewPost) -> Mapping[str, int]:
@@ -576,7 +566,8 @@ class SqlReadings:
 
     def _replace(self, rows: list[dict[str, Any]], post_ids: Sequence[int]) -> None:
         link = self._link
-        known = {row[0] for chunk in _chunks(post_ids) for row in link.all(_read_already(chunk))}
+        already = select(reading.c.post_id).where(among(link, reading.c.post_id, post_ids)).distinct()
+        known = {row[0] for row in link.all(already)}
         again = [row for row in rows if row["post_id"] in known]
         link.many(_FORGET, [{"one": row["post_id"], "other": row["set_id"]} for row in again])
         link.many(_OUTDATE, [{"one": post_id} for post_id in known])
@@ -593,19 +584,14 @@ class SqlReadings:
 
     def many(self, ids: Sequence[int]) -> dict[int, Reading]:
         """Return post id -> current reading, for those that have one."""
-        found: dict[int, Reading] = {}
-        for chunk in _chunks(ids):
-            query = (
-                select(reading, model_set.c.models)
-                .join(model_set, model_set.c.id == reading.c.set_id)
-                .where(reading.c.post_id.in_(chunk), reading.c.current == 1)
-            )
-            found.update((row.post_id, to_reading(row)) for row in self._link.all(query))
-        return found
-
-
-def _read_already(post_ids: Sequence[int]) -> Select[tuple[int]]:
-    return select(reading.c.post_id).where(reading.c.post_id.in_(post_ids)).distinct()
+        if not ids:
+            return {}
+        query = (
+            select(reading, model_set.c.models)
+            .join(model_set, model_set.c.id == reading.c.set_id)
+            .where(among(self._link, reading.c.post_id, ids), reading.c.current == 1)
+        )
+        return {row.post_id: to_reading(row) for row in self._link.all(query)}
 
 
 __all__ = ["SqlJobs", "SqlPosts", "SqlReadings", "current_reading", "flagged", "narrow"]

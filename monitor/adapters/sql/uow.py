@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -20,8 +21,13 @@ from monitor.core.model import SYSTEM, Actor
 from monitor.core.ports import Store
 from monitor.core.search import fold
 
+_PATIENCE: Final = 20
+"""Seconds that a transaction waits for another one."""
+
+_POLL: Final = 0.001
+_BEGIN: Final = "BEGIN IMMEDIATE"
 _PRAGMAS: Final = (
-    "PRAGMA busy_timeout=20000",
+    f"PRAGMA busy_timeout={int(_PATIENCE * 1000)}",
     "PRAGMA journal_mode=WAL",
     "PRAGMA synchronous=FULL",
     "PRAGMA foreign_keys=ON",
@@ -30,7 +36,7 @@ _PRAGMAS: Final = (
     "PRAGMA temp_store=MEMORY",
     "PRAGMA wal_autocheckpoint=4000",
 )
-_SESSION: Final = "-c lock_timeout=20s -c idle_in_transaction_session_timeout=60s -c timezone=UTC"
+_SESSION: Final = f"-c lock_timeout={_PATIENCE}s -c idle_in_transaction_session_timeout=60s -c timezone=UTC"
 """PostgreSQL: nobody waits for ever, and a stopped process does not hold its rows for long."""
 
 _WRITES: Final = "huiyin_writes"
@@ -73,7 +79,7 @@ def _lite(url: str) -> Engine:
         poolclass=QueuePool,
         pool_size=8,
         max_overflow=16,
-        connect_args={"check_same_thread": False, "timeout": 20, "cached_statements": 512},
+        connect_args={"check_same_thread": False, "timeout": _PATIENCE, "cached_statements": 512},
     )
     event.listen(engine, "connect", _opened)
     event.listen(engine, "begin", _begun)
@@ -90,9 +96,35 @@ def _opened(link: sqlite3.Connection, _record: Any) -> None:
 
 
 def _begun(connection: Connection) -> None:
-    writes = connection.get_execution_options().get(_WRITES, False)
-    connection.exec_driver_sql(f"PRAGMA query_only={'OFF' if writes else 'ON'}")
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+    if connection.get_execution_options().get(_WRITES, False):
+        connection.exec_driver_sql("PRAGMA query_only=OFF")
+        _take_lock(connection)
+    else:
+        connection.exec_driver_sql("PRAGMA query_only=ON")
+        connection.exec_driver_sql("BEGIN")
+
+
+def _take_lock(connection: Connection) -> None:
+    """Begin as the one writer. SQLite's own waiting sleeps up to 100 ms at a time; two busy processes need less."""
+    link: Any = connection.connection.driver_connection
+    until = time.monotonic() + _PATIENCE
+    link.execute("PRAGMA busy_timeout=0")
+    try:
+        while _is_busy(link) and time.monotonic() < until:
+            time.sleep(_POLL)
+        if not link.in_transaction:
+            connection.exec_driver_sql(_BEGIN)
+    finally:
+        link.execute(f"PRAGMA busy_timeout={int(_PATIENCE * 1000)}")
+
+
+def _is_busy(link: sqlite3.Connection) -> bool:
+    """Try to begin; says whether another one holds the lock. What else is wrong shows when it is tried again."""
+    try:
+        link.execute(_BEGIN)
+    except sqlite3.OperationalError as error:
+        return error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+    return False
 
 
 class SqlUnitOfWork:

@@ -17,7 +17,7 @@ from monitor.bootstrap import App
 from monitor.core.model import Actor
 from monitor.core.ports import CaseFilter, PostFilter
 from monitor.core.privacy import clean
-from monitor.runtime._web import figures, wire
+from monitor.runtime._web import asks, figures, wire
 from monitor.runtime._web.once import Check, fingerprint, once, seen_case, seen_decision
 from monitor.runtime._web.reading import (
     body_of,
@@ -45,6 +45,10 @@ class Call:
     given: Any = None
 
 
+Run = Callable[[Deps, Call], msgspec.Struct]
+Seen = Callable[[Call], Check]
+
+
 @dataclass(frozen=True, slots=True)
 class Operation:
     """One method of one path.
@@ -66,10 +70,10 @@ class Operation:
     path: str
     summary: str
     answer: type[msgspec.Struct]
-    run: Callable[[Deps, Call], Any]
-    query: type[wire.Asked] | None = None
-    body: type[wire.Asked] | None = None
-    seen: Callable[[Call], Check] | None = None
+    run: Run
+    query: type[asks.Asked] | None = None
+    body: type[asks.Asked] | None = None
+    seen: Seen | None = None
     at: str = ""
     refusals: tuple[str, ...] = ()
 
@@ -83,7 +87,7 @@ def picked(value: object, kind: type[T]) -> T:
 
 
 def _queue(deps: Deps, call: Call) -> wire.QueuePage:
-    asked: wire.QueueQuery = call.given
+    asked: asks.QueueQuery = call.given
     where = CaseFilter(
         asked.kind, asked.state, given(asked.channel), given(asked.unit), topic=given(asked.topic)
     )
@@ -101,14 +105,14 @@ def _case(deps: Deps, call: Call) -> wire.CaseFull:
 
 
 def _claims(deps: Deps, call: Call) -> wire.ClaimPage:
-    asked: wire.PageQuery = call.given
+    asked: asks.PageQuery = call.given
     found = claims.page(deps, call.actor, given(asked.after), asked.limit)
     last = found[-1].id if len(found) == asked.limit else None
     return wire.ClaimPage([picked(claim, wire.ClaimOut) for claim in found], last)
 
 
 def _trends(deps: Deps, call: Call) -> wire.TrendsOut:
-    asked: wire.TrendQuery = call.given
+    asked: asks.TrendQuery = call.given
     label = given(asked.label)
     where = PostFilter(
         given(asked.since),
@@ -162,7 +166,7 @@ def _release(deps: Deps, call: Call) -> wire.Released:
 
 
 def _decide(deps: Deps, call: Call) -> wire.DecisionMade:
-    asked: wire.DecisionBody = call.given
+    asked: asks.DecisionBody = call.given
     quote = None if asked.quote is None else (asked.quote.post_id, asked.quote.start, asked.quote.end)
     request = decide.DecisionRequest(
         call.at,
@@ -194,7 +198,7 @@ def _undo(deps: Deps, call: Call) -> wire.CaseOut:
 
 
 def _move(deps: Deps, call: Call) -> wire.CaseOut:
-    asked: wire.MoveBody = call.given
+    asked: asks.MoveBody = call.given
     moved = cases.move(
         deps,
         call.actor,
@@ -209,7 +213,7 @@ def _move(deps: Deps, call: Call) -> wire.CaseOut:
 
 
 def _reply(deps: Deps, call: Call) -> wire.ReplyMade:
-    asked: wire.ReplyBody = call.given
+    asked: asks.ReplyBody = call.given
     reply = replies.draft(deps, call.actor, call.at, clean(asked.text), asked.reply_id, asked.reply_version)
     return picked(reply, wire.ReplyMade)
 
@@ -219,135 +223,122 @@ def _approve(deps: Deps, call: Call) -> wire.ReplyMade:
     return picked(reply, wire.ReplyMade)
 
 
-_CASE = "/v1/cases/{id}"
-_RULES = ("policy.not_allowed", "store.not_found", "store.conflict", "policy.bad_move", "policy.bad_input")
+_CASE: Final = "/v1/cases/{id}"
+_RULES: Final = (
+    "policy.not_allowed",
+    "store.not_found",
+    "store.conflict",
+    "policy.bad_move",
+    "policy.bad_input",
+)
+
+
+def _get(
+    path: str, summary: str, answer: type[msgspec.Struct], run: Run, *refusals: str, **more: Any
+) -> Operation:
+    return Operation("GET", path, summary, answer, run, refusals=refusals, **more)
+
+
+def _post(
+    path: str,
+    summary: str,
+    answer: type[msgspec.Struct],
+    run: Run,
+    body: type[asks.Asked],
+    seen: Seen | None = _seen,
+) -> Operation:
+    return Operation("POST", path, summary, answer, run, body=body, seen=seen, at="id", refusals=_RULES)
+
 
 OPERATIONS: Final = (
-    Operation(
-        "GET",
+    _get(
         "/v1/queue",
         "Cases that wait for a person, the most urgent first.",
         wire.QueuePage,
         _queue,
-        query=wire.QueueQuery,
-        refusals=("policy.not_allowed",),
+        "policy.not_allowed",
+        query=asks.QueueQuery,
     ),
-    Operation(
-        "GET",
+    _get(
         _CASE,
         "A case with its posts, their readings, its history, and what may be done now.",
         wire.CaseFull,
         _case,
+        "policy.not_allowed",
+        "store.not_found",
         at="id",
-        refusals=("policy.not_allowed", "store.not_found"),
     ),
-    Operation(
-        "POST",
+    _post(
         f"{_CASE}/claim",
         "Take a case, so that nobody else decides it meanwhile; asking again renews it.",
         wire.ClaimedCase,
         _claim,
-        body=wire.Seen,
-        seen=_seen,
-        at="id",
-        refusals=_RULES,
+        asks.Seen,
     ),
-    Operation(
-        "POST",
-        f"{_CASE}/release",
-        "Give a case back.",
-        wire.Released,
-        _release,
-        body=wire.Seen,
-        seen=_seen,
-        at="id",
-        refusals=_RULES,
-    ),
-    Operation(
-        "POST",
+    _post(f"{_CASE}/release", "Give a case back.", wire.Released, _release, asks.Seen),
+    _post(
         f"{_CASE}/decisions",
         "Decide about the posts of a case.",
         wire.DecisionMade,
         _decide,
-        body=wire.DecisionBody,
-        seen=_seen,
-        at="id",
-        refusals=_RULES,
+        asks.DecisionBody,
     ),
-    Operation(
-        "POST",
+    _post(
         f"{_CASE}/undo",
         "Take back an own decision while that is possible.",
         wire.CaseOut,
         _undo,
-        body=wire.UndoBody,
-        seen=_seen_undo,
-        at="id",
-        refusals=_RULES,
+        asks.UndoBody,
+        _seen_undo,
     ),
-    Operation(
-        "POST",
+    _post(
         f"{_CASE}/moves",
         "Make one step in the life of a case: accept, transfer, start, ask and so on.",
         wire.CaseOut,
         _move,
-        body=wire.MoveBody,
-        seen=_seen,
-        at="id",
-        refusals=_RULES,
+        asks.MoveBody,
     ),
-    Operation(
-        "POST",
+    _post(
         f"{_CASE}/replies",
         "Write the draft of an answer, or other words for one.",
         wire.ReplyMade,
         _reply,
-        body=wire.ReplyBody,
-        seen=_seen,
-        at="id",
-        refusals=_RULES,
+        asks.ReplyBody,
     ),
-    Operation(
-        "POST",
+    _post(
         "/v1/replies/{id}/approve",
         "Approve the draft of another person: it leaves after the delay for undoing.",
         wire.ReplyMade,
         _approve,
-        body=wire.Seen,
-        at="id",
-        refusals=_RULES,
+        asks.Seen,
+        None,
     ),
-    Operation(
-        "GET",
+    _get(
         "/v1/claims",
         "Checkable statements with their clarifications.",
         wire.ClaimPage,
         _claims,
-        query=wire.PageQuery,
-        refusals=("policy.not_allowed",),
+        "policy.not_allowed",
+        query=asks.PageQuery,
     ),
-    Operation(
-        "GET",
+    _get(
         "/v1/trends",
         "Counts of posts over time; figures of too few people are hidden.",
         wire.TrendsOut,
         _trends,
-        query=wire.TrendQuery,
-        refusals=("policy.not_allowed", "policy.bad_input"),
+        "policy.not_allowed",
+        "policy.bad_input",
+        query=asks.TrendQuery,
     ),
-    Operation(
-        "GET",
+    _get(
         "/v1/reports",
         "The public figures of the present moment, with their denominators.",
         wire.ReportOut,
         _report,
     ),
-    Operation("GET", "/v1/ledger/head", "The last entry of the ledger.", wire.LedgerHead, _ledger_head),
-    Operation(
-        "GET", "/v1/ledger/verify", "Whether the hash chain holds.", wire.LedgerVerified, _ledger_verify
-    ),
-    Operation(
-        "GET",
+    _get("/v1/ledger/head", "The last entry of the ledger.", wire.LedgerHead, _ledger_head),
+    _get("/v1/ledger/verify", "Whether the hash chain holds.", wire.LedgerVerified, _ledger_verify),
+    _get(
         "/v1/ledger/prove/{ref}",
         "The entries about one thing, by its reference.",
         wire.LedgerProof,
@@ -385,7 +376,7 @@ async def _read(app: App, operation: Operation, request: web.Request) -> bytes:
     return await asyncio.to_thread(lambda: msgspec.json.encode(operation.run(app.deps, call)))
 
 
-async def _change(app: App, operation: Operation, request: web.Request, body: type[wire.Asked]) -> bytes:
+async def _change(app: App, operation: Operation, request: web.Request, body: type[asks.Asked]) -> bytes:
     actor = await actor_of(app, request)
     key, at = key_of(request), _at(operation, request)
     raw = await request.read()

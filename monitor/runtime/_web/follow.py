@@ -9,7 +9,7 @@ from typing import Final
 from aiohttp import web
 
 from monitor.bootstrap import App
-from monitor.runtime._web.markup import Markup, join, paragraphs, tag
+from monitor.runtime._web.markup import Markup, join, tag
 from monitor.runtime._web.names import day, moment
 from monitor.runtime._web.page import choice, form, hidden, notice, page
 from monitor.usecases._member import LONGEST_WORDS, Answer
@@ -112,7 +112,7 @@ def _steps(view: FollowView) -> Markup | None:
     if not view.steps:
         return None
     lines = (
-        tag("li", moment(step.at), " ", step.name, f"：{step.reason}" if step.reason else None)
+        tag("li", moment(step.at), " ", step.name, f" · {step.reason}" if step.reason else None)
         for step in view.steps
     )
     return join(tag("h2", _("经过")), tag("ol", *lines, class_="steps"))
@@ -174,4 +174,4 @@ def shown(
     )
 
 
-__all__ = ["answers", "paragraphs", "rating", "shown", "stars_of", "told", "words"]
+__all__ = ["answers", "rating", "shown", "stars_of", "told", "words"]

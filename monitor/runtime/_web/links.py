@@ -83,7 +83,7 @@ def _reasons(view: appeals.AppealView) -> Markup:
     facts = {
         _("编号"): view.reference,
         _("处理"): action_name(view.action),
-        _("依据的规则"): f"{rule_name(view.rule)}：{rule_meaning(view.rule)}" if view.rule else None,
+        _("依据的规则"): f"{rule_name(view.rule)} · {rule_meaning(view.rule)}" if view.rule else None,
         _("决定时间"): moment(view.decided_at),
         _("决定人"): decider_name(view.role),
         _("发现方式"): by,

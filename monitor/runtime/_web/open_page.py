@@ -83,7 +83,7 @@ def _rules() -> Markup:
 
 def _answerers(accounts: Iterable[Account]) -> Markup:
     lines = [
-        tag("li", f"{answerer_name(role)}：", " ".join(f"{account.name} {account.title}".split()))
+        tag("li", f"{answerer_name(role)} · ", " ".join(f"{account.name} {account.title}".split()))
         for role in ANSWERERS
         for account in accounts
         if account.active and role in account.roles

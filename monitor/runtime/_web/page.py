@@ -45,7 +45,7 @@ def _footer(path: str, union: str) -> Markup:
         tag("a", _("凭回执查询"), href=here("/box/r")),
         tag("a", _("公开数据"), href=here("/open")),
         _switch(path),
-        tag("p", union, " · ", _("回音"), " Huiyin"),
+        tag("p", f"{union} · 回音 Huiyin"),
     )
 
 
@@ -111,18 +111,17 @@ def hidden(**values: str) -> Markup:
     return join(*(tag("input", type="hidden", name=k.rstrip("_"), value=v) for k, v in values.items()))
 
 
-def choice(name: str, legend: str, options: dict[str, str], chosen: str = "", prefix: str = "") -> Markup:
+def choice(name: str, legend: str, options: dict[str, str], chosen: str = "") -> Markup:
     """Return radio buttons: value -> words."""
     buttons = (
         tag(
             "label",
             tag("input", type="radio", name=name, value=value, required=True, checked=value == chosen),
             words,
-            for_=None,
         )
         for value, words in options.items()
     )
-    return tag("fieldset", tag("legend", legend), *buttons, class_="choice", id=f"{prefix}{name}")
+    return tag("fieldset", tag("legend", legend), *buttons, class_="choice")
 
 
 __all__ = [

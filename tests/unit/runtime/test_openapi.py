@@ -24,7 +24,7 @@ from schemathesis.specs.openapi.checks import (
 )
 from web_world import World
 
-from monitor.runtime._web import wire
+from monitor.runtime._web import asks
 from monitor.runtime._web.api import OPERATIONS
 from monitor.runtime._web.openapi import PUSH_PATH, document
 from monitor.runtime._web.problems import KINDS, PREFIX
@@ -170,4 +170,4 @@ def test_hammered_with_what_the_document_allows_and_forbids(world: World) -> Non
 def test_body_structs_refuse_unknown_fields() -> None:
     for operation in OPERATIONS:
         for kind in (operation.body, operation.query):
-            assert kind is None or issubclass(kind, wire.Asked)
+            assert kind is None or issubclass(kind, asks.Asked)

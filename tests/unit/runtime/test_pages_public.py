@@ -592,6 +592,6 @@ async def test_rules_and_answerers_are_public(world: World) -> None:
     assert "批评从来不是违规" in words
     for rule in ("垃圾广告", "诈骗", "泄露他人隐私", "作者本人要求"):
         assert rule in words
-    assert "工会网络意见领袖：李讲 宣传委员" in words
+    assert "工会网络意见领袖 · 李讲 宣传委员" in words
     assert "莫审" not in words, "who only reviews does not answer"
     assert "第 " in words

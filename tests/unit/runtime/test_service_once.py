@@ -2,26 +2,54 @@
 
 from __future__ import annotations
 
+import secrets
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
 
+import psycopg
 import pytest
 import web_world
+from psycopg import sql
 
+from monitor.adapters.sql import migrations
+from monitor.adapters.sql.uow import open_store
 from monitor.core.errors import Conflict, NotFound
 from monitor.core.model import SYSTEM
 from monitor.runtime._web.once import fingerprint, once
 from monitor.runtime._web.problems import Refusal
-from monitor.testing.builders import MODERATOR, MODERATOR_2
+from monitor.testing.builders import MODERATOR, MODERATOR_2, FixedClock, deps_over
 from monitor.usecases.deps import Deps
 
 ASKED = fingerprint("POST", "/v1/x", b"{}")
 
 
-@pytest.fixture
-def deps(tmp_path: Path) -> Iterator[Deps]:
-    made = web_world.new_deps(tmp_path)
+@pytest.fixture(scope="module")
+def postgres_url(postgres: str) -> Iterator[str]:
+    """A database of our own on the PostgreSQL server."""
+    name = f"huiyin_once_{secrets.token_hex(4)}"
+    with psycopg.connect(postgres, autocommit=True) as link:
+        link.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+    parts = urlsplit(postgres)
+    url = urlunsplit(("postgresql+psycopg", parts.netloc, f"/{name}", "", ""))
+    migrations.upgrade(url)
+    yield url
+    with psycopg.connect(postgres, autocommit=True) as link:
+        link.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def deps(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Deps]:
+    """Dependencies over both databases; on PostgreSQL what earlier tests left is taken away."""
+    if request.param == "sqlite":
+        made = web_world.new_deps(tmp_path)
+    else:
+        url = request.getfixturevalue("postgres_url")
+        clock = FixedClock()
+        made = deps_over(open_store(url, clock.now, b"k" * 32), clock=clock)
+        with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as link:
+            link.execute("TRUNCATE remembered, setting")
     yield made
     made.uow.close()
 

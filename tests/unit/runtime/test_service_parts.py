@@ -25,7 +25,7 @@ from monitor.core.errors import (
     StoreError,
     Unavailable,
 )
-from monitor.runtime._web import problems, wire
+from monitor.runtime._web import asks, problems
 from monitor.runtime._web.limiter import Limiter
 from monitor.runtime._web.markup import safe, tag
 from monitor.runtime._web.problems import Refusal
@@ -154,7 +154,7 @@ GOOD = {"version": 1, "action": "keep"}
 
 def refusal(raw: bytes) -> Refusal:
     with pytest.raises(Refusal) as caught:
-        body_of(raw, wire.DecisionBody)
+        body_of(raw, asks.DecisionBody)
     return caught.value
 
 
@@ -198,7 +198,7 @@ def test_depth_counts_brackets_outside_strings_only() -> None:
     assert refusal(nested(DEEPEST)).code == "request.invalid"
     assert refusal(nested(DEEPEST + 1)).code == "request.malformed"
     for note in ("[" * 500, '\\"' * 40 + "[{" * 100, "\\" * 7 + "{" * 99):
-        read = body_of(json.dumps(GOOD | {"note": note}).encode(), wire.DecisionBody)
+        read = body_of(json.dumps(GOOD | {"note": note}).encode(), asks.DecisionBody)
         assert read.note == note
 
 
@@ -212,7 +212,7 @@ def test_depth_counts_brackets_outside_strings_only() -> None:
 @settings(max_examples=200, deadline=None)
 def test_any_json_is_read_or_refused(value: object) -> None:
     with contextlib.suppress(Refusal):
-        body_of(json.dumps(value).encode(), wire.MoveBody)
+        body_of(json.dumps(value).encode(), asks.MoveBody)
 
 
 # --- problems --------------------------------------------------------------------------------------
