@@ -24,6 +24,7 @@ KEYS_COOKIE = "huiyin_keys"
 REVOKED = 4401
 
 Who = Callable[[str], str | None]
+Home = Callable[[str], str | None]
 
 _OPEN = ("/login", "/lang", "/healthz", "/_stcore/health", "/favicon.ico", "/favicon.png")
 _OPEN_FOLDERS = ("/static/",)
@@ -97,6 +98,7 @@ class Gate:
         base: path under which the screens are served.
         watch: seconds between two looks at the session behind an open socket.
         fresh: seconds for which one look-up is remembered for HTTP requests.
+        home: name of the page a session begins with: its address is the root, under its own name Streamlit has none.
     """
 
     app: ASGIApp
@@ -104,6 +106,7 @@ class Gate:
     base: str = ""
     watch: float = 5.0
     fresh: float = 1.0
+    home: Home = lambda _sid: None
     _seen: dict[str, tuple[float, str | None]] = field(default_factory=dict)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -142,13 +145,21 @@ class Gate:
             answer, scope = self.app, _marked(scope, None, jar)
         else:
             login = await self._login(jar.get(COOKIE))
-            answer = self._refusal(scope, path) if login is None else self.app
+            answer = self._refusal(scope, path) if login is None else await self._page(scope, path, jar)
             scope = _marked(scope, login, jar)
         await answer(scope, receive, send)
 
+    async def _page(self, scope: Scope, path: str, jar: dict[str, str]) -> ASGIApp:
+        """Return the screens, or the way to the root for the page that a person begins with."""
+        if not _asks_page(scope) or path.count("/") != 1 or path == "/":
+            return self.app
+        if path[1:] != await asyncio.to_thread(self.home, jar[COOKIE]):
+            return self.app
+        query = scope.get("query_string", b"").decode("latin-1")
+        return RedirectResponse(f"{self.base}/{f'?{query}' if query else ''}", 303)
+
     def _refusal(self, scope: Scope, path: str) -> ASGIApp:
-        asks_page = scope["method"] in ("GET", "HEAD") and "text/html" in (header(scope, b"accept") or "")
-        if not asks_page or path.startswith("/_stcore") or path == "/session":
+        if not _asks_page(scope) or path.startswith("/_stcore") or path == "/session":
             return PlainTextResponse("sign in first", 401)
         query = scope.get("query_string", b"").decode("latin-1")
         target = scope["path"] + (f"?{query}" if query else "")
@@ -182,6 +193,10 @@ class Gate:
             watching.cancel()
         if over.is_set():
             await send({"type": "websocket.close", "code": REVOKED})
+
+
+def _asks_page(scope: Scope) -> bool:
+    return scope["method"] in ("GET", "HEAD") and "text/html" in (header(scope, b"accept") or "")
 
 
 async def _first(receive: Receive, over: asyncio.Event) -> Message:

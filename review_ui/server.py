@@ -42,6 +42,6 @@ def create(base: str = "", watch: float = 5.0) -> st.App:
     return st.App(
         HERE / "main.py",
         routes=routes(base),
-        middleware=[Middleware(Gate, who=session.who, base=base, watch=watch)],
+        middleware=[Middleware(Gate, who=session.who, base=base, watch=watch, home=session.home)],
         lifespan=_lifespan,
     )

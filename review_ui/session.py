@@ -12,9 +12,9 @@ from typing import Any, cast
 from urllib.parse import unquote
 
 import streamlit as st
-from monitor.bootstrap import App, from_environment
 
 from monitor import words
+from monitor.bootstrap import App, from_environment
 from monitor.core.errors import HuiyinError, NotAllowed
 from monitor.core.model import Actor
 from monitor.usecases import accounts
@@ -57,6 +57,17 @@ def who(sid: str) -> str | None:
     except HuiyinError:
         return None
     return None if found is None else found.login
+
+
+def home(sid: str) -> str | None:
+    """Return the name of the page that the person of a session begins with; None when it is over."""
+    from review_ui.navigation import home_of
+
+    try:
+        found = accounts.actor_of(deps(), sid, touch=False)
+    except HuiyinError:
+        return None
+    return None if found is None else home_of(found)
 
 
 def _user() -> Mapping[str, Any]:

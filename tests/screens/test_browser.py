@@ -19,7 +19,9 @@ def page(chrome: Any) -> Iterator[Any]:
     made = context.new_page()
     made.hosts = hosts = set()
     # data: and blob: addresses stay inside the browser and name no host.
-    made.on("request", lambda r: hosts.add(urlsplit(r.url).hostname) if r.url.startswith(("http", "ws")) else None)
+    made.on(
+        "request", lambda r: hosts.add(urlsplit(r.url).hostname) if r.url.startswith(("http", "ws")) else None
+    )
     yield made
     context.close()
 

@@ -164,3 +164,14 @@ def test_a_base_path_guards_the_same(path: str) -> None:
     with TestClient(guarded, base_url=HOST, follow_redirects=False) as made:
         assert made.get(path, headers=PAGE).headers["location"].startswith("/review/login?next=/")
         assert made.get("/review/login").status_code == 200
+
+
+def test_the_page_that_a_person_begins_with_is_at_the_root(sessions: dict[str, str]) -> None:
+    inner = Starlette(routes=[Route("/{path:path}", _echo)])
+    guarded = Gate(inner, who=sessions.get, home={"good": "cases"}.get)
+    with TestClient(guarded, base_url=HOST, follow_redirects=False) as made:
+        answer = made.get("/cases?item=7", headers={**PAGE, **GOOD})
+        assert (answer.status_code, answer.headers["location"]) == (303, "/?item=7")
+        assert made.get("/queue", headers={**PAGE, **GOOD}).status_code == 200
+        assert made.get("/", headers={**PAGE, **GOOD}).status_code == 200
+        assert made.get("/cases", headers=GOOD).status_code == 200
