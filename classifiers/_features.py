@@ -173,7 +173,8 @@ def _shapes(codes: Codes, bounds: Rows, bits: int) -> Buckets:
     size = (np.log2(lengths) * 2).astype(np.int64)
     table = np.column_stack((size, np.minimum(np.column_stack((counts, *runs)), _MOST)))
     marks = (table + (np.arange(table.shape[1]) << 8) + 1).astype(np.uint64) * _SHAPE_MIX
-    return ((marks ^ (marks >> np.uint64(31))) * _WORD_MIX >> np.uint64(64 - bits)).astype(np.int32)
+    found: Buckets = ((marks ^ (marks >> np.uint64(31))) * _WORD_MIX >> np.uint64(64 - bits)).astype(np.int32)
+    return found
 
 
 def _runs(codes: Codes, sign: str, least: int) -> npt.NDArray[np.bool_]:
@@ -225,7 +226,8 @@ def _hashes(codes: Codes, starts: Rows, lengths: Rows, bits: int) -> Buckets:
     np.cumsum((codes.astype(np.uint64) + _WORD) * powers, out=sums[1:])
     spans = (sums[starts + lengths] - sums[starts]) * inverses[starts]
     mixed = (spans ^ (spans >> np.uint64(29))) * _WORD_MIX
-    return (mixed >> np.uint64(64 - bits)).astype(np.int32)
+    found: Buckets = (mixed >> np.uint64(64 - bits)).astype(np.int32)
+    return found
 
 
 _POWERS: Final = 1 << 16

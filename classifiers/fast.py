@@ -237,7 +237,8 @@ def _chances(columns: Columns, raw: Floats) -> Floats:
 
 
 def _logistic(score: Floats) -> Floats:
-    return (1.0 / (1.0 + np.exp(-np.clip(score, -30, 30), dtype=np.float64))).astype(np.float32)
+    chance: Floats = (1.0 / (1.0 + np.exp(-np.clip(score, -30, 30), dtype=np.float64))).astype(np.float32)
+    return chance
 
 
 def _rounded(chances: npt.NDArray[Any]) -> list[float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Final
 
@@ -21,6 +22,7 @@ _ENDINGS: Final = {
     ".txt": "qq-txt",
     ".json": "qce-json",
 }
+_EXPORT: Final = re.compile(r'"(?:chatInfo|chunked)"\s*:')
 _OLD_OFFICE: Final = b"\xd0\xcf\x11\xe0"
 
 
@@ -33,8 +35,9 @@ def form_of(path: Path) -> str:
     if start.startswith(_OLD_OFFICE):
         told = "an old .xls file, or one with a password; save it as .xlsx without one"
         raise Malformed(f"this is {told}", "format")
-    text = beginning(path)
-    return _by_content(text.lstrip()) or _by_ending(path)
+    if not start and path.suffix.lower() not in _ENDINGS:
+        raise Malformed("the file is empty", "empty")
+    return _by_content(beginning(path).lstrip()) or _by_ending(path)
 
 
 def _by_content(text: str) -> str | None:
@@ -44,7 +47,8 @@ def _by_content(text: str) -> str | None:
     if text.startswith(("MIME-Version:", "From: <Saved by")):
         raise Malformed("this is an MHT export; export the chat as a text file (.txt) instead", "format")
     if text.startswith("{"):
-        return "qce-json" if '"chatInfo"' in text and not first.endswith("}") else "jsonl"
+        is_whole = first.endswith("}") or len(first) == len(text)
+        return "qce-json" if _EXPORT.search(text) else "jsonl" if is_whole else None
     for delimiter in (",", ";", "\t"):
         if header([cell.strip('" ') for cell in first.split(delimiter)]):
             return "csv"

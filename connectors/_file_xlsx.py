@@ -54,7 +54,7 @@ _BROKEN: Final = (
     zipfile.BadZipFile,
     zlib.error,
     EOFError,
-    KeyError,
+    LookupError,
     OSError,
     RuntimeError,
     ValueError,

@@ -73,7 +73,10 @@ class Api:
         if self._closed:
             raise Unavailable("the channel is closed")
         if self._http is None:
-            self._http = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
+            # A connection of its own for every call: one that QQ closed meanwhile would make a send uncertain.
+            self._http = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(force_close=True), cookie_jar=aiohttp.DummyCookieJar()
+            )
         return self._http
 
     async def close(self) -> None:
@@ -109,7 +112,13 @@ class Api:
             raise Unavailable(str(error)) from None
         given = answer.body or {}
         token, seconds = given.get("access_token"), _seconds(given.get("expires_in"))
-        if isinstance(token, str) and token and token.isascii() and token.isprintable() and seconds is not None:
+        if (
+            isinstance(token, str)
+            and token
+            and token.isascii()
+            and token.isprintable()
+            and seconds is not None
+        ):
             self._token, self.renewals = token, self.renewals + 1
             self._good_until = asked + max(seconds - _SPARE, _SHORTEST)
             return
@@ -179,11 +188,11 @@ class Api:
                 URL(url, encoded=True),
                 data=data,
                 headers={**headers, **kind},
-                timeout=aiohttp.ClientTimeout(total=self._door.seconds),
+                timeout=aiohttp.ClientTimeout(total=self._door.seconds, connect=self._door.seconds / 2),
                 allow_redirects=False,
             ) as response:
                 return _read(response, await read_bounded(response, MAX_ITEM))
-        except aiohttp.ClientConnectorError:
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
             raise Unavailable("the address of QQ's bot service does not answer") from None
         except (aiohttp.ClientError, OSError, TimeoutError, Malformed):
             raise Uncertain(f"QQ did not answer readably within {self._door.seconds:g} s") from None

@@ -92,7 +92,9 @@ def _refusal(what: str, code: int) -> ConnectorError | None:
     if code in _CREDENTIALS:
         return CredentialsRefused(f"QQ does not take the app id or secret, or banned the bot {told}")
     if code in _NO_RIGHT:
-        return NotGranted(f"QQ has not granted the bot the right to {what} {told}; apply for it in the console")
+        return NotGranted(
+            f"QQ has not granted the bot the right to {what} {told}; apply for it in the console"
+        )
     if code in _GONE:
         return GroupLost(f"the bot is not in the group any more {told}; add it again")
     if code in _EXPIRED:
@@ -110,13 +112,17 @@ def _refusal(what: str, code: int) -> ConnectorError | None:
     if code == _NO_POWER:
         return NoPower(f"the bot is no administrator of the group {told}; make it one in QQ, then try again")
     if code in _TOO_LATE:
-        return Rejected(f"QQ recalls a message only within two minutes {told}; remove it by hand in the group")
+        return Rejected(
+            f"QQ recalls a message only within two minutes {told}; remove it by hand in the group"
+        )
     if code in _AUDIT:
         return InAudit(f"QQ looks at the message before it is shown {told}")
     return None
 
 
-def error_of(what: str, status: int, code: int | None, retry_after: str | None, now: datetime) -> ConnectorError:
+def error_of(
+    what: str, status: int, code: int | None, retry_after: str | None, now: datetime
+) -> ConnectorError:
     """Return the error of an answer that is no success.
 
     Args:
@@ -133,7 +139,9 @@ def error_of(what: str, status: int, code: int | None, retry_after: str | None, 
         return RateLimited(f"QQ asks to wait before the next attempt to {what}", until)
     if code in _SILENCED:
         until = now + timedelta(seconds=MUTED_WAIT)
-        return RateLimited(f"the bot or the whole group is muted (code {code}); an administrator can lift it", until)
+        return RateLimited(
+            f"the bot or the whole group is muted (code {code}); an administrator can lift it", until
+        )
     if code in _AGAIN:
         return Unavailable(f"QQ could not {what} now (code {code})")
     if code is not None and (refused := _refusal(what, code)) is not None:

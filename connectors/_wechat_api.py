@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import re
 import time
@@ -108,10 +109,8 @@ def retry_at(text: str | None, now: datetime) -> datetime:
     if text and text.strip().isascii() and text.strip().isdigit():
         wait = timedelta(seconds=min(int(text.strip()[:9]), 86_400))
     elif text:
-        try:
+        with contextlib.suppress(ValueError, TypeError, OverflowError):
             wait = parsedate_to_datetime(text).astimezone(UTC) - now
-        except (ValueError, TypeError, OverflowError):
-            pass
     return now + min(max(wait, timedelta(seconds=1)), _LONGEST_WAIT)
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -13,11 +14,11 @@ from typing import Any
 
 from connectors._limits import broken
 from connectors._posts import SHANGHAI
-from connectors._wechat_api import NO_RIGHT, Api, Refused
+from connectors._wechat_api import NO_RIGHT, Api, Refused, TokenRefused
 from connectors._wechat_ids import Article, Comment, article_of
 from connectors._wechat_state import Known, Shelf
 from connectors._wechat_wire import comment_number, read_comment
-from monitor.core.errors import ConnectorError, Malformed, RateLimited, Rejected
+from monitor.core.errors import ConnectorError, Malformed, RateLimited, Rejected, Unavailable
 from monitor.core.model import Broken, PostKind, RawPost
 from monitor.core.ports import Incoming
 
@@ -58,7 +59,7 @@ async def page_of(api: Api, article: Article, begin: int) -> list[Any]:
     return rows if isinstance(rows, list) else []
 
 
-async def pages_of(api: Api, article: Article) -> AsyncIterator[list[Any]]:
+async def pages_of(api: Api, article: Article) -> AsyncGenerator[list[Any], None]:
     """Yield every page until an empty one, or one that only repeats what was there."""
     begin, seen = 0, set[str]()
     for _page in range(MOST_PAGES):
@@ -89,18 +90,28 @@ class Comments:
         declared: articles named in the settings.
         finds: whether to ask WeChat which articles were read lately.
         pace: how often to look.
+        weigh: called when it turns out that the account has, or lost, the right to comments.
     """
 
-    def __init__(self, channel: str, api: Api, declared: Sequence[Article], finds: bool, pace: Pace) -> None:
+    def __init__(
+        self,
+        channel: str,
+        api: Api,
+        declared: Sequence[Article],
+        finds: bool,
+        pace: Pace,
+        weigh: Callable[[], None],
+    ) -> None:
         self._channel = channel
         self._api = api
         self._finds = finds
         self._pace = pace
+        self._weigh = weigh
         self._next_find = 0.0
         self._deleted: set[Comment] = set()
         self._closed = asyncio.Event()
         self.shelf = Shelf(declared)
-        self.trouble: ConnectorError | None = None
+        self.refused: set[Article] = set()
         self.cannot_find = False
         self.has_right = True
 
@@ -108,52 +119,51 @@ class Comments:
         """Remember that we deleted a comment ourselves."""
         self._deleted.add(comment)
 
-    async def posts(self, cursor: str | None) -> AsyncIterator[Incoming]:
+    async def posts(self, cursor: str | None) -> AsyncGenerator[Incoming, None]:
         """Yield what is new after ``cursor`` until closed; waits and tries again by itself."""
         self.shelf.load(cursor)
         self._next_find = 0.0
-        failures = 0
         while not self._closed.is_set():
             try:
                 async with aclosing(self._round()) as batches:
                     async for batch in batches:
                         yield batch
-                failures = 0
                 pause = self._rest()
             except ConnectorError as error:
-                failures += 1
-                self.trouble = error
-                pause = self._pause_after(error, failures)
+                pause = self._pause_after(error)
             await self._wait(pause)
 
     async def _wait(self, seconds: float) -> None:
-        try:
+        with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._closed.wait(), max(seconds, 0.001))
-        except TimeoutError:
-            return
 
     def _rest(self) -> float:
         now = asyncio.get_running_loop().time()
         times = [one.next_look for one in self.shelf] + ([self._next_find] if self._finds else [])
         return min((at - now for at in times), default=self._pace.slow)
 
-    def _pause_after(self, error: ConnectorError, failures: int) -> float:
+    def _pause_after(self, error: ConnectorError) -> float:
+        """Return how long to leave the whole account alone."""
         longest = self._pace.longest_wait
         if isinstance(error, RateLimited):
             return max((error.retry_at - datetime.now(UTC)).total_seconds(), min(1.0, longest))
         if isinstance(error, Rejected):
             return max(self._pace.quick, longest)
-        return float(min(longest, 2.0 ** min(failures, 16) / 2))
+        return longest if isinstance(error, TokenRefused) else min(1.0, longest)
+
+    def _backoff(self, failures: int) -> float:
+        return float(min(self._pace.longest_wait, 2.0 ** min(failures, 16) / 2))
 
     # --- one round -----------------------------------------------------------------------------------
 
-    async def _round(self) -> AsyncIterator[Incoming]:
+    async def _round(self) -> AsyncGenerator[Incoming, None]:
         """Look at every article whose turn it is.
 
         Raises: what concerns the whole account; what concerns one article only delays that one.
         """
         loop = asyncio.get_running_loop()
         if self._finds and loop.time() >= self._next_find:
+            self._next_find = loop.time() + self._pace.longest_wait
             await self._find()
             self._next_find = loop.time() + FIND_SECONDS
         for one in self.shelf:
@@ -163,18 +173,28 @@ class Comments:
                 async with aclosing(self._look_at(one)) as batches:
                     async for batch in batches:
                         yield batch
-                self.trouble, self.has_right = None, True
+            except Unavailable:
+                one.failures += 1
+                one.next_look = loop.time() + self._backoff(one.failures)
+                raise
             except Rejected as error:
-                self._note_refusal(error)
+                self._note_refusal(one.article, error)
                 one.next_look = loop.time() + self._pace.slow
                 continue
-            one.next_look = loop.time() + self._pace_of(one)
+            self._note_right(True)
+            self.refused.discard(one.article)
+            one.failures, one.next_look = 0, loop.time() + self._pace_of(one)
 
-    def _note_refusal(self, error: Rejected) -> None:
-        self.trouble = error
+    def _note_refusal(self, article: Article, error: Rejected) -> None:
         if isinstance(error, Refused) and error.number == NO_RIGHT:
-            self.has_right = False
+            self._note_right(False)
             raise error
+        self.refused.add(article)
+
+    def _note_right(self, has_right: bool) -> None:
+        if has_right is not self.has_right:
+            self.has_right = has_right
+            self._weigh()
 
     def _pace_of(self, one: Known) -> float:
         age = datetime.now(UTC).timestamp() - one.since
@@ -199,7 +219,7 @@ class Comments:
 
     # --- one article ---------------------------------------------------------------------------------
 
-    async def _look_at(self, one: Known) -> AsyncIterator[Incoming]:
+    async def _look_at(self, one: Known) -> AsyncGenerator[Incoming, None]:
         look = _Look(one)
         async with aclosing(pages_of(self._api, one.article)) as pages:
             async for rows in pages:
@@ -270,16 +290,17 @@ class Comments:
     async def try_one(self) -> None:
         """Ask for the comments of one article, to learn whether we may.
 
-        Raises: Unavailable, RateLimited, Rejected.
+        Raises: Unavailable, RateLimited, Refused when the account has no right to comments.
         """
+        if self._finds and not len(self.shelf):
+            await self._find()
         for one in self.shelf:
             try:
                 await page_of(self._api, one.article, 0)
-                self.has_right = True
             except Refused as error:
-                if error.number == NO_RIGHT:
-                    self.has_right = False
-                raise
+                self._note_refusal(one.article, error)
+            else:
+                self._note_right(True)
             return
 
     def close(self) -> None:

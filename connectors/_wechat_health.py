@@ -32,8 +32,6 @@ def _token_trouble(error: TokenRefused) -> str:
 def _refusal(error: Refused) -> str:
     if error.number == NO_RIGHT:
         return _("公众号没有留言接口的权限（48001）：需要已认证的公众号；没有权限时请设置 comments = false。")
-    if error.number in (88000, 88001):
-        return _("有文章没有开通留言或已删除，其余照常。")
     return _("微信拒绝了读取留言（错误码 {code}）。").format(code=error.number)
 
 
@@ -69,3 +67,8 @@ def watched(count: int, cannot_find: bool) -> str:
     if cannot_find:
         return _("正在看 {n} 篇文章的留言；微信没有告诉新文章的编号，请把它写进 articles。").format(n=count)
     return _("正在看 {n} 篇文章的留言。").format(n=count)
+
+
+def without_comments(count: int) -> str:
+    """Return in words how many articles refuse to show comments."""
+    return _("其中 {n} 篇没有开通留言或已删除。").format(n=count)

@@ -56,7 +56,7 @@ class Known:
     """What is known of one article.
 
     ``missing`` were absent from the last complete look, ``gone`` from two in a row; ``faults`` are digests of rows
-    that could not be read and were told; ``next_look`` is by the monotonic clock.
+    that could not be read and were told; ``next_look`` is by the monotonic clock, ``failures`` those in a row.
     """
 
     article: Article
@@ -66,6 +66,7 @@ class Known:
     gone: set[int] = field(default_factory=set)
     faults: list[str] = field(default_factory=list)
     next_look: float = 0.0
+    failures: int = 0
 
     def note_fault(self, digest: str) -> bool:
         """Remember a row that cannot be read; False when it is known already."""
@@ -91,6 +92,7 @@ class Shelf:
     def __init__(self, declared: Iterable[Article]) -> None:
         self._declared = tuple(declared)
         self._known: dict[Article, Known] = {}
+        self.add(self._declared)
 
     def load(self, cursor: str | None) -> None:
         """Stand exactly after ``cursor``; one that cannot be read is like none."""

@@ -111,17 +111,22 @@ class WeChat:
                 settings.fresh_days * 86_400,
                 settings.retry_seconds,
             ),
+            self._weigh,
         )
         self._hand = Hand(self._api, self._comments, self._members, settings.only_elected_shown)
         self._trouble = ""
         self._closed = asyncio.Event()
 
-    @property
-    def capabilities(self) -> frozenset[Capability]:
+        self.capabilities = self._capabilities()
+
+    def _capabilities(self) -> frozenset[Capability]:
         """Return what the channel can do now; without the right to comments only answering is left."""
         if not self._settings.comments or not self._comments.has_right:
             return _MESSAGES
         return _MESSAGES | _COMMENTS | (_CHOICE if self._settings.only_elected_shown else frozenset())
+
+    def _weigh(self) -> None:
+        self.capabilities = self._capabilities()
 
     # --- listening -----------------------------------------------------------------------------------
 
@@ -156,6 +161,7 @@ class WeChat:
         echo = request.query.get("echostr", "")
         if not self._is_signed(request.query):
             return self._refuse("signature")
+        self._trouble = ""
         self.counts["verified"] += 1
         return Response(200, echo.encode("utf-8", "replace"), _TEXT)
 
@@ -265,6 +271,8 @@ class WeChat:
         said = [health.pushes(self.counts["pushed"] + self.counts["verified"], self._path())]
         if self._settings.comments:
             said.append(health.watched(len(self._comments.shelf), self._comments.cannot_find))
+            if self._comments.refused:
+                said.append(health.without_comments(len(self._comments.refused)))
         return " ".join(said)
 
     async def close(self) -> None:
