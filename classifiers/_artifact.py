@@ -151,7 +151,16 @@ def read(folder: Path) -> Model:
         )
     try:
         return _unpack(manifest, packed, folder)
-    except (KeyError, ValueError, TypeError, IndexError, OSError, EOFError, zipfile.BadZipFile) as error:
+    except (
+        KeyError,
+        ValueError,
+        TypeError,
+        AttributeError,
+        IndexError,
+        OSError,
+        EOFError,
+        zipfile.BadZipFile,
+    ) as error:
         raise ClassifierError(_mend(folder, "manifest.json and weights.npz do not fit")) from error
 
 

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 RESAMPLES: Final = 1000
 _CURVES: Final = 200  # resamples of what needs the scores again
+_CELLS: Final = 500_000  # as many weights at a time
 _BINS: Final = 15
 _SEED: Final = 20261125
 
@@ -117,26 +118,30 @@ def _interval(drawn: Floats) -> list[float]:
 # --- what needs the scores -------------------------------------------------------------------------
 
 
-def average_precision(truth: Ints, chance: Floats, weight: Floats | None = None) -> float:
+def average_precision(truth: Ints, chance: Floats) -> float:
     """Return the area under the precision-recall curve (average precision); 0 without a positive."""
-    weight = np.ones(len(truth)) if weight is None else weight
+    return float(_areas(truth, chance, np.ones((1, len(truth))))[0])
+
+
+def _areas(truth: Ints, chance: Floats, weights: Floats) -> Floats:
+    """Return the area under the curve for each row of weights."""
     order = np.argsort(-chance, kind="stable")
-    weight, hit = weight[order], (truth[order] == 1) * weight[order]
-    hits, seen = np.cumsum(hit), np.cumsum(weight)
     last = np.append(np.diff(chance[order]) != 0, True)  # equal scores are one step of the curve
-    hits, seen = hits[last], seen[last]
-    if not len(hits) or hits[-1] == 0:
-        return 0.0
-    gain = np.diff(hits, prepend=0.0)
-    return float((gain * hits / np.maximum(seen, 1e-12)).sum() / hits[-1])
+    weights = weights[:, order]
+    seen = np.cumsum(weights, axis=1)[:, last]
+    hits = np.cumsum(weights * (truth[order] == 1), axis=1)[:, last]
+    gain = np.diff(hits, prepend=0.0, axis=1)
+    area: Floats = (gain * hits / np.maximum(seen, 1e-12)).sum(axis=1) / np.maximum(hits[:, -1], 1e-12)
+    return area
 
 
 def _pr_auc_with_interval(truth: Ints, chance: Floats, rng: np.random.Generator) -> dict[str, Any]:
-    drawn = [
-        average_precision(truth, chance, rng.poisson(1.0, len(truth)).astype(np.float64))
-        for _ in range(_CURVES)
-    ]
-    return _with_interval(average_precision(truth, chance), np.array(drawn))
+    rows = max(1, _CELLS // max(1, len(truth)))
+    drawn: list[Floats] = []
+    for first in range(0, _CURVES, rows):
+        size = (min(rows, _CURVES - first), len(truth))
+        drawn.append(_areas(truth, chance, rng.poisson(1.0, size).astype(np.float64)))
+    return _with_interval(average_precision(truth, chance), np.concatenate(drawn))
 
 
 def _mean_pr_auc(classes: dict[str, Any]) -> dict[str, Any]:

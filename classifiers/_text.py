@@ -20,7 +20,9 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-NORMALISER_VERSION: Final = 1
+from classifiers._sounds import sounds
+
+NORMALISER_VERSION: Final = 2
 
 Codes = npt.NDArray[np.uint32]
 Index = npt.NDArray[np.int32]
@@ -35,6 +37,7 @@ _FILL: Final = 2  # what people put between characters to hide a word
 _EXPAND: Final = 4  # one code point that stands for several
 _PAIR: Final = 8  # first part of a character that is written as two
 _LEAD: Final = 16  # without one of these no lead-in word is there
+_SOUND: Final = 32  # may begin a word that is written by its sound
 
 _MAX_GAP: Final = 3
 _MAX_ROUNDS: Final = 16
@@ -55,6 +58,8 @@ _LOOKALIKES: Final = {
     **dict(zip("⒈⒉⒊⒋⒌⒍⒎⒏⒐", "123456789", strict=True)),
     **dict(zip("⑴⑵⑶⑷⑸⑹⑺⑻⑼", "123456789", strict=True)),
     **dict(zip("㈠㈡㈢㈣㈤㈥㈦㈧㈨", "一二三四五六七八九", strict=True)),
+    **dict(zip(map(chr, range(0x1F150, 0x1F16A)), "abcdefghijklmnopqrstuvwxyz", strict=True)),
+    **dict(zip(map(chr, range(0x1F170, 0x1F18A)), "abcdefghijklmnopqrstuvwxyz", strict=True)),
     "⓿": "0",
     "〇": "0",
     "➕": "+",
@@ -62,9 +67,6 @@ _LOOKALIKES: Final = {
     "✛": "+",
     "🞢": "+",
     "﹢": "+",
-    "🅾": "o",
-    "🅰": "a",
-    "🅱": "b",
     "Ⅴ": "v",
     "ⅴ": "v",
     "✓": "v",
@@ -108,7 +110,8 @@ _LEADS: Final = (
     (r"微(?:[芯伈❤♥]|xin)", "微信"),
     (rf"(?<![a-z0-9]){_ADD}{_SEP}(?:我|下|个|老师|客服|助理|导师)?{_SEP}[{_WEI}]{_SEP}(?:[{_XIN}]|xin|x(?![a-z]))", "加微信"),
     (rf"(?<![a-z0-9]){_ADD}{_SEP}(?:我|下|个|老师|客服|助理|导师)?{_SEP}(?:wx|vx|wei|v|薇|徽|葳)(?![a-z0-9])", "加微信"),
-    (rf"(?<![a-z])[wv]{_SEP}[x❤♥](?![a-z])", "微信"),
+    (rf"(?<![a-z])[wv](?:{_SEP}|[❤♥])x(?![a-z])|(?<![a-z])v[❤♥](?![a-z])", "微信"),
+    (rf"(?:(?<![增参更附施外添追叠])加|(?<=\s)[佳嘉]|\+|^[佳嘉]){_SEP}(?:薇|葳|徽(?!章)|微(?![信博观波小风妙弱调软型积薄])|威(?![信胁力严慑望海武]))", "加微信"),
     (r"(?<![a-z])v[信芯]", "微信"),
     (rf"(?<![a-z0-9])(?:佳|伽|茄|枷|jia)(?={_SEP}(?:微信|qq|扣|群|我))", "加"),
     (r"[扣叩蔻][扣叩蔻]|(?<![a-z])kou ?kou(?![a-z])|企鹅(?=号|群)", "qq"),
@@ -119,9 +122,22 @@ _LEADS: Final = (
     (r"(?<![a-z])dai ?xie(?![a-z])|[代带戴黛]冩", "代写"),
     (r"(?<![a-z])dai ?kuan(?![a-z])", "贷款"),
     (r"(?<![a-z])jian ?zhi(?![a-z])", "兼职"),
-    (r"(?<![a-z])shua ?dan(?![a-z])|唰单", "刷单"),
+    (r"(?<![a-z])shua ?dan(?![a-z])", "刷单"),
     (r"(?<![a-z])lun ?wen(?![a-z])", "论文"),
-    (r"(?<![a-z])si ?(?:liao|xin)(?![a-z])|思聊|丝聊", "私聊"),
+    (r"(?<![a-z])si ?(?:liao|xin)(?![a-z])", "私聊"),
+    (r"(?<![a-z])fan ?li(?![a-z])", "返利"),
+    (r"(?<![a-z])fa ?piao(?![a-z])", "发票"),
+    (r"(?<![a-z])ri ?jie(?![a-z])", "日结"),
+    (r"(?<![a-z])sao ?ma(?![a-z])", "扫码"),
+    (r"(?<![a-z])hong ?bao(?![a-z])", "红包"),
+    (r"(?<![a-z])bao ?guo(?![a-z])", "包过"),
+    (r"(?<![a-z])jia ?qun(?![a-z])", "加群"),
+    (r"(?<![a-z])sha ?bi(?![a-z])|傻[bx×](?![a-z])|(?<![a-z])煞b(?![a-z])", "傻逼"),
+    (r"(?<![a-z])nao ?can(?![a-z])", "脑残"),
+    (r"(?<![a-z])la ?ji(?![a-z])", "垃圾"),
+    (r"(?<![a-z])fei ?wu(?![a-z])", "废物"),
+    (r"(?<![a-z])gun ?dan(?![a-z])", "滚蛋"),
+    (r"(?<![a-z])qu ?si(?![a-z])", "去死"),
 )  # fmt: skip
 
 _SYLLABLE: Final = (
@@ -132,9 +148,9 @@ _SYLLABLE: Final = (
 )
 _BRACKETED: Final = re.compile(rf"(?<=[㐀-鿿])[(\[{{]\s?(?=[a-z]{{2,6}}\s?[)\]}}]){_SYLLABLE}\s?[)\]}}]")
 
-_LEAD_CHARS: Final = "abcdefghijklmnopqrstuvwxyz薇徽葳芯伈扣叩蔻裙❤♥佳伽茄枷冩唰鹅聊女君"
+_LEAD_CHARS: Final = "abcdefghijklmnopqrstuvwxyz薇徽葳芯伈扣叩蔻裙❤♥佳伽茄枷冩鹅女君威微×"
 # With what a lead-in word begins: the search looks at these places alone.
-_LEAD_HEADS: Final = r"(?=[wvqkjdsl加+佳伽茄咖嘉家枷薇徽葳微扣叩蔻企裙君女代带戴黛唰思丝(\[{])"
+_LEAD_HEADS: Final = r"(?=[wvqkjdslfhbrgn傻煞加+佳伽茄咖嘉家枷薇徽葳微扣叩蔻企裙君女代带戴黛(\[{])"
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,6 +273,8 @@ def _classify(kind: npt.NDArray[np.uint8]) -> None:
         kind[ord(char)] |= _LEAD
     for pair in _SPLIT:
         kind[ord(pair[0])] |= _PAIR
+    for written in sounds():
+        kind[ord(written[0])] |= _SOUND
 
 
 # --- the fast way ----------------------------------------------------------------------------------
@@ -322,16 +340,45 @@ def _clean(codes: Codes, starts: Index, ends: Index) -> tuple[Codes, Index, Inde
     keep = folded != _DROP
     if not keep.all():
         folded, starts, ends = folded[keep], starts[keep], ends[keep]
-    gaps = _gaps(table.kind[folded])
+    gaps = _gaps(folded)
     if gaps is not None:
         folded, starts, ends = folded[gaps], starts[gaps], ends[gaps]
-    return folded, starts, ends
+    return _by_sound(folded), starts, ends
 
 
-def _gaps(kinds: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_] | None:
-    """Return which codes stay when fillers around single characters go (``代.写.论.文``), or None for all."""
+def _by_sound(codes: Codes) -> Codes:
+    """Write the word that is meant where a pair of characters only sounds like it; the length stays."""
+    written, meant = _sound_pairs()
+    places = np.flatnonzero((tables().kind[codes] & _SOUND) != 0)
+    places = places[places + 1 < len(codes)]
+    keys = _keys(codes, places)
+    at = np.minimum(np.searchsorted(written, keys), len(written) - 1)
+    hits = np.flatnonzero(written[at] == keys)
+    if not len(hits):
+        return codes
+    out = codes.copy()
+    out[places[hits]], out[places[hits] + 1] = meant[at[hits]].T
+    return out
+
+
+@lru_cache(maxsize=1)
+def _sound_pairs() -> tuple[npt.NDArray[np.int64], Codes]:
+    """Return the pairs as ascending numbers (see ``_keys``), and for each the two codes that are meant."""
+    rows = sorted(((ord(w[0]) << 32) | ord(w[1]), ord(m[0]), ord(m[1])) for w, m in sounds().items())
+    return (
+        np.array([row[0] for row in rows], dtype=np.int64),
+        np.array([row[1:] for row in rows], dtype=np.uint32),
+    )
+
+
+def _gaps(codes: Codes) -> npt.NDArray[np.bool_] | None:
+    """Return which codes stay when fillers inside a hidden word go, or None for all.
+
+    Hidden are single characters in a row (``代.写.论.文``), and a known word in two pieces (``兼❤职``).
+    """
+    kinds = tables().kind[codes]
     solid = np.flatnonzero((kinds & _FILL) == 0)
-    if len(solid) == len(kinds) or len(solid) < 3:
+    if len(solid) == len(kinds) or len(solid) < 2:
         return None
     gap = np.diff(solid) - 1
     cjk = (kinds[solid] & _CJK) != 0
@@ -341,12 +388,24 @@ def _gaps(kinds: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_] | None:
     alone = np.zeros(len(solid), dtype=np.bool_)
     alone[1:-1] = inside[:-1] & inside[1:]
     closing = inside & (alone[:-1] | alone[1:])
+    closing |= inside & _known(codes[solid[:-1]], codes[solid[1:]])
     if not closing.any():
         return None
     mark = np.zeros(len(kinds) + 1, dtype=np.int8)
     np.add.at(mark, solid[:-1][closing] + 1, 1)
     np.add.at(mark, solid[1:][closing], -1)
     return np.asarray(np.cumsum(mark[:-1]) == 0)
+
+
+def _known(first: Codes, second: Codes) -> npt.NDArray[np.bool_]:
+    """Mark which pairs of codes are a word that people hide, as meant or by its sound."""
+    return np.isin((first.astype(np.int64) << 32) | second, _hidden_words())
+
+
+@lru_cache(maxsize=1)
+def _hidden_words() -> npt.NDArray[np.int64]:
+    words = {*sounds(), *sounds().values()}
+    return np.array([(ord(word[0]) << 32) | ord(word[1]) for word in words], dtype=np.int64)
 
 
 def _triggered(codes: Codes, bounds: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:

@@ -142,7 +142,8 @@ def read_data(path: Path, question: Question | None = None) -> list[Example]:
 
 def _only(row: Row, question: Question) -> Row:
     truth = question.truth(row)
-    return {} if truth is None else {str(question.label): truth if question.values else int(truth)}
+    answer = {} if truth is None else {str(question.label): truth if question.values else int(truth)}
+    return {"text": row["text"], **answer}
 
 
 def fold(text: str) -> int:
@@ -230,6 +231,13 @@ def train(examples: Sequence[Example], version: str, questions: Sequence[Questio
     Raises:
         ClassifierError: too few rows answer a question, or there are fewer than two groups.
     """
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+    with threadpool_limits(limits=1):  # the problems are small: more threads only wait for each other
+        return _train(examples, version, questions)
+
+
+def _train(examples: Sequence[Example], version: str, questions: Sequence[Question]) -> Trained:
     matrix = features([example.text for example in examples])
     tasks = [task for question in questions for task in _tasks(question, examples)]
     unseen = unseen_scores(matrix, tasks, [example.group for example in examples])

@@ -229,7 +229,8 @@ def _raw(columns: Columns, matrix: Any) -> Floats:
     """Return the scores: sums over the length, with bias."""
     sums: Floats = matrix @ columns.table
     length = np.sqrt(np.maximum(sums[:, -1:], np.float32(1e-6)))
-    return sums[:, :-1] / length + columns.bias
+    raw: Floats = (sums[:, :-1] / length + columns.bias).astype(np.float32)
+    return raw
 
 
 def _chances(columns: Columns, raw: Floats) -> Floats:

@@ -1,14 +1,15 @@
 """CSV in the encodings and with the delimiters that people export with.
 
-A quote that is never closed would swallow what follows it; the lines of such a record are read again one by one,
-so that only the damaged ones are lost.
+A quote that is never closed would swallow what follows it. When a record turns out to be none, its first line is
+looked at alone and the rest is read again, so that only the damaged line is lost.
 """
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -36,7 +37,7 @@ def rows(path: Path) -> Iterator[Row]:
             lines.number = 1
         else:
             delimiter = max(_DELIMITERS, key=first.count)
-            lines.push_back(first)
+            lines.push_back([first])
         yield from _records(lines, delimiter)
 
 
@@ -48,22 +49,28 @@ class _Lines:
         self.held: list[str] = []
         self._size = 0
         self._file = file
-        self._waiting: list[str] = []
+        self._again: deque[str] = deque()
 
-    def push_back(self, line: str) -> None:
-        """Give ``line`` again before the rest of the file."""
-        self._waiting.append(line)
+    def push_back(self, lines: Sequence[str]) -> None:
+        """Give these lines again before the rest of the file."""
+        self._again.extendleft(reversed(lines))
 
     def begin(self) -> None:
         """Forget the lines of the record before."""
-        self.held.clear()
+        self.held = []
         self._size = 0
+
+    def keep_first(self) -> str:
+        """Return the first line of the record and give the others again."""
+        self.push_back(self.held[1:])
+        self.number -= len(self.held) - 1
+        return self.held[0]
 
     def __iter__(self) -> Iterator[str]:
         return self
 
     def __next__(self) -> str:
-        line = self._waiting.pop() if self._waiting else next_line(self._file)
+        line = self._again.popleft() if self._again else next_line(self._file)
         if not line:
             raise StopIteration
         self.number += 1
@@ -84,8 +91,7 @@ def _records(lines: _Lines, delimiter: str) -> Iterator[Row]:
         except StopIteration:
             return
         except csv.Error:
-            for place, line in enumerate(lines.held):
-                yield _alone(line, delimiter, begun + place)
+            yield _alone(lines.keep_first(), delimiter, begun)
             continue
         yield Row(begun, cells)
 

@@ -52,8 +52,8 @@ def encoding_of(path: Path) -> str:
 
 def _is_bare_utf16(start: bytes) -> bool:
     """Say whether every other byte of the ASCII characters is zero, as in UTF-16 without a mark."""
-    zeros = sorted((start[::2].count(0), start[1::2].count(0)))
-    return len(start) >= 8 and zeros[1] * 5 > len(start) and zeros[0] * 20 < len(start)
+    few, many = sorted((start[::2].count(0), start[1::2].count(0)))
+    return many >= 4 and many * 50 >= len(start) and few * 20 <= many
 
 
 def _is_utf8(file: BinaryIO) -> bool:

@@ -31,6 +31,8 @@ REST: Final = 600.0
 """Seconds without any attempt after an end that a person has to mend."""
 TRIES: Final = 8
 """Resumptions in a row that bring nothing before a session is given up: a frame in it cannot be read at all."""
+_OUR_CODE: Final = 4000
+"""Our own close code: the usual 1000 could be taken for the end of the session."""
 _LARGEST: Final = 64 * 1024 * 1024
 _TEXT: Final = (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY)
 _LOCAL: Final = ("127.0.0.1", "::1", "localhost")
@@ -128,6 +130,7 @@ class Gateway:
             await self._once()
         except Unavailable:
             self._counts["connect_failed"] += 1
+            self.trouble = self.trouble or "gateway"
             raise
         finally:
             self.is_ready = False
@@ -139,20 +142,22 @@ class Gateway:
         token = await self._api.token()
         url = await self._address()
         talk = _Talk(resumes=bool(self._taker.place.session))
-        try:
-            ws = await self._api.session().ws_connect(
-                url, max_msg_size=_LARGEST, timeout=aiohttp.ClientWSTimeout(ws_close=2.0)
-            )
-        except (aiohttp.ClientError, OSError, TimeoutError):
-            self.trouble = "gateway"
-            raise Unavailable("QQ's gateway does not answer") from None
+        ws = await self._dial(url)
         try:
             await self._talk(ws, token, talk)
         finally:
-            await ws.close()
+            await ws.close(code=_OUR_CODE)
             self.is_ready = False
         talk.close_code = ws.close_code
         await self._ended(talk, token)
+
+    async def _dial(self, url: str) -> aiohttp.ClientWebSocketResponse:
+        closing = aiohttp.ClientWSTimeout(ws_close=2.0)
+        try:
+            async with asyncio.timeout(self._seconds):
+                return await self._api.session().ws_connect(url, max_msg_size=_LARGEST, timeout=closing)
+        except (aiohttp.ClientError, OSError, TimeoutError):
+            raise Unavailable("QQ's gateway does not answer") from None
 
     async def _address(self) -> str:
         answer = await self._api.ask("find the gateway", "/gateway/bot")
@@ -243,7 +248,7 @@ class Gateway:
                 raise Unavailable("QQ's gateway began a session without a name")
             await self._taker.begun(session, seq or 0)
         elif kind != "RESUMED":
-            await self._taker.event(frame, raw, seq or self._taker.place.seq)
+            await self._taker.event(frame, raw, max(seq or 0, self._taker.place.seq))
         self._in_vain = 0
         if kind in ("READY", "RESUMED"):
             talk.is_ready = self.is_ready = True

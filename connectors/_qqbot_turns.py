@@ -42,7 +42,8 @@ class Turns:
     def give_up(self, message_id: str, key: str) -> None:
         """Leave a number to somebody else, who has used it before we were started."""
         taken = self._taken[message_id]
-        taken[f"\x00{taken[key]}"] = taken.pop(key)
+        number = taken.pop(key)
+        taken[f"\x00{number}"] = number
 
 
 @dataclass(slots=True)

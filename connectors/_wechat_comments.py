@@ -166,7 +166,7 @@ class Comments:
             self._next_find = loop.time() + self._pace.longest_wait
             await self._find()
             self._next_find = loop.time() + FIND_SECONDS
-        for one in self.shelf:
+        for one in sorted(self.shelf, key=lambda one: one.next_look):
             if self._closed.is_set() or loop.time() < one.next_look:
                 continue
             try:

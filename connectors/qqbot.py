@@ -46,7 +46,7 @@ T = TypeVar("T")
 class Settings:
     """Settings of a channel of type ``qqbot``."""
 
-    app_id: str = setting("AppID of the bot, from the QQ open platform.")
+    app_id: str | int = setting("AppID of the bot, from the QQ open platform.")
     secret: str = setting("AppSecret of the bot, from the same page; it also signs what is pushed.")
     groups: tuple[str, ...] = setting(
         "Openids of the union's own groups, as the health screen shows them; every other group is ignored.",
@@ -72,7 +72,7 @@ def connector(config: ChannelConfig) -> QQBot:
     """
     settings = read(Settings, config)
     for key in ("app_id", "secret"):
-        value = getattr(settings, key)
+        value = str(getattr(settings, key))
         if not value or not value.isascii() or not value.isprintable() or " " in value:
             raise refuse(
                 config, key, "is missing or holds other characters: copy it from the QQ open platform"
@@ -107,7 +107,7 @@ class QQBot:
         self.capabilities = self._rights.capabilities()
         base = settings.api_url.rstrip("/")
         token_url = settings.token_url or f"{base}/app/getAppAccessToken"
-        door = Door(name, base, token_url, settings.app_id, settings.secret, settings.call_seconds)
+        door = Door(name, base, token_url, str(settings.app_id), settings.secret, settings.call_seconds)
         self._api = Api(door)
         self._inbox = Inbox(clock)
         quota = Quota(settings.per_minute, time.monotonic)

@@ -160,7 +160,7 @@ class WeChat:
     def _verified(self, request: Request) -> Response:
         echo = request.query.get("echostr", "")
         if not self._is_signed(request.query):
-            return self._refuse("signature")
+            return self._unsigned(request.query)
         self._trouble = ""
         self.counts["verified"] += 1
         return Response(200, echo.encode("utf-8", "replace"), _TEXT)
@@ -177,9 +177,16 @@ class WeChat:
         self.counts[f"refused.{why}"] += 1
         return Response(403)
 
+    def _unsigned(self, query: Mapping[str, str]) -> Response:
+        """Refuse what is signed wrongly; a stranger who signs nothing says nothing of our settings."""
+        if query.get("timestamp") and (query.get("signature") or query.get("msg_signature")):
+            return self._refuse("signature")
+        self.counts["refused.stranger"] += 1
+        return Response(403)
+
     def _plain(self, request: Request) -> Response:
         if not self._is_signed(request.query):
-            return self._refuse("signature")
+            return self._unsigned(request.query)
         if request.query.get("msg_signature"):
             return self._refuse("secret")
         if not self._is_recent(request.query.get("timestamp", "")):
@@ -195,15 +202,16 @@ class WeChat:
     def _encrypted(self, request: Request) -> Response:
         """Take an encrypted push; in compatible mode the plain twin beside it counts for nothing."""
         if not request.query.get("msg_signature"):
-            return self._refuse("plain" if self._is_signed(request.query) else "signature")
+            is_ours = self._is_signed(request.query)
+            return self._refuse("plain") if is_ours else self._unsigned(request.query)
         try:
             sealed = fields_of(request.body).get("Encrypt", "")
         except Malformed as error:
             if not self._is_signed(request.query):
-                return self._refuse("signature")
+                return self._unsigned(request.query)
             return self._broken(error, request.body)
         if not sealed or not self._is_signed(request.query, sealed):
-            return self._refuse("signature")
+            return self._unsigned(request.query)
         try:
             return self._taken(self._decrypted(sealed))
         except OtherAccount:

@@ -85,7 +85,8 @@ def peak_rss_mb() -> dict[str, float]:
     }
 
 
-def _say(figures: dict[str, Any], as_json: bool) -> None:
+def say(figures: dict[str, Any], as_json: bool) -> None:
+    """Print figures with the machine they were taken on, as JSON or line by line."""
     figures = {**figures, "machine": machine()}
     if as_json:
         emit(figures)
@@ -148,7 +149,7 @@ def ingest(
         finally:
             worker.stop()
     best = rows[-1]["posts_per_s"]
-    _say(
+    say(
         {
             "bench": "ingest",
             "posts": posts,
@@ -256,7 +257,7 @@ def queue(
         small = marks(_cycles(app, actor, 200))
         _pend(app, pending - 100)
         large = marks(_cycles(app, actor, 300))
-    _say(
+    say(
         {
             "bench": "queue",
             "pending": pending,
@@ -327,7 +328,7 @@ def trends(posts: Posts = 100_000, store: Store = None, as_json: Json = False) -
             slowest = max(slowest, spent)
             rows.append({"step": step, "group": group, "ms": round(spent * 1000, 1)})
         plain = _timed(lambda: _counted(app, where), 1)
-    _say(
+    say(
         {
             "bench": "trends",
             "posts": posts,

@@ -7,6 +7,7 @@ platform has shown. For tests and for authors of connectors.
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import time
 from collections import Counter, deque
@@ -20,9 +21,11 @@ import aiohttp
 from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-__all__ = ["FakeQQBot", "Faults", "Group", "Sent", "Session"]
+__all__ = ["APP_KEY", "FakeQQBot", "Faults", "Group", "Sent", "Session"]
 
 Frame = dict[str, Any]
+APP_KEY: Final = "naOC0ocQE3shWLAfffVLB1rhYPG7"
+"""The example of the platform's own pages; a test may choose another."""
 _ZONE: Final = ZoneInfo("Asia/Shanghai")
 
 
@@ -30,10 +33,10 @@ _ZONE: Final = ZoneInfo("Asia/Shanghai")
 class Faults:
     """What goes wrong; change it at any time.
 
-    The counters say, per call (``token``, ``gateway``, ``send``, ``recall``, ``mute``, ``bot_state``), how often it
-    happens. ``drop_before``/``silent_before``: the request is lost with the connection, or never answered.
+    The counters say, per call (``token``, ``gateway``, ``websocket``, ``send``, ``recall``, ``mute``, ``bot_state``),
+    how often it happens. ``drop_before``/``silent_before``: the request is lost with the connection, or never answered.
     ``drop_after``/``silent_after``: the same after it was carried out. ``code`` refuses a call with (HTTP status,
-    code); ``page`` answers with a page of a proxy; ``huge`` with 50 MiB; ``status`` with a bare HTTP status.
+    code), beginning with the call of number ``first`` where one is set; ``page`` answers with a page of a proxy; ``huge`` with 50 MiB; ``status`` with a bare HTTP status.
     ``mute`` holds back every frame of the gateway without closing; ``no_ready`` never begins a session.
     """
 
@@ -42,6 +45,7 @@ class Faults:
     drop_after: Counter[str] = field(default_factory=Counter)
     silent_after: Counter[str] = field(default_factory=Counter)
     code: dict[str, tuple[int, int]] = field(default_factory=dict)
+    first: dict[str, int] = field(default_factory=dict)
     code_once: dict[str, tuple[int, int]] = field(default_factory=dict)
     status: dict[str, int] = field(default_factory=dict)
     page: set[str] = field(default_factory=set)
@@ -51,6 +55,12 @@ class Faults:
     no_ready: bool = False
     number_expires: bool = False
     token_code: int = 0
+
+
+def _written(event: Frame) -> str:
+    """Return JSON as the platform writes it: characters as they are, half a surrogate pair as its escape."""
+    text = json.dumps(event, ensure_ascii=False)
+    return text if text.encode("utf-8", "replace").decode() == text else json.dumps(event)
 
 
 @dataclass(slots=True)
@@ -108,7 +118,7 @@ class FakeQQBot:
     def __init__(
         self,
         app_id: str = "102000001",
-        secret: str = "naOC0ocQE3shWLAfffVLB1rhYPG7",
+        secret: str = APP_KEY,
         *,
         heartbeat: float = 45.0,
         life: int = 7200,
@@ -246,11 +256,11 @@ class FakeQQBot:
         event = {"id": f"{kind}:{self._next()}", "op": 0, "t": kind, "d": data}
         for session in [one for one in self.sessions.values() if one.is_valid]:
             session.seq += 1
-            text = json.dumps(event | {"s": session.seq}, ensure_ascii=False)
+            text = _written(event | {"s": session.seq})
             session.log.append((session.seq, text))
             await self._tell(session.ws, text)
         if self._hook:
-            await self.push(json.dumps(event | {"s": 0}, ensure_ascii=False).encode("utf-8", "replace"))
+            await self.push(_written(event | {"s": 0}).encode())
 
     async def raw(self, text: str) -> None:
         """Send a frame as it stands over every socket; it is not kept for a resumption."""
@@ -292,7 +302,7 @@ class FakeQQBot:
         if self._client is None:
             self._client = aiohttp.ClientSession()
         given = self.signed(body) if headers is None else headers
-        async with self._client.post(self._hook, data=body, headers=given) as response:
+        async with self._client.post(self._hook, data=io.BytesIO(body), headers=given) as response:
             self.statuses.append(response.status)
             return response.status, await response.read()
 
@@ -322,6 +332,7 @@ class FakeQQBot:
         await self.raw(json.dumps({"op": op}))
 
     async def _gateway(self, request: web.Request) -> web.StreamResponse:
+        await self._lose(request, "websocket", self.faults.silent_before, self.faults.drop_before)
         ws = web.WebSocketResponse(timeout=0.2, max_msg_size=1024 * 1024)
         await ws.prepare(request)
         await self._tell(ws, json.dumps({"op": 10, "d": {"heartbeat_interval": int(self._heartbeat * 1000)}}))
@@ -408,7 +419,7 @@ class FakeQQBot:
                 if not self._is_token(request.headers.get("Authorization", "")):
                     raise _Refused(401, 11243)
                 refused = faults.code_once.pop(name, None) or faults.code.get(name)
-                if refused is not None:
+                if refused is not None and self.calls[name] >= faults.first.get(name, 0):
                     raise _Refused(*refused)
                 body = await request.json() if request.can_read_body else None
                 self.bodies.append((name, request.path, body))

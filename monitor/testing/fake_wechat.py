@@ -249,7 +249,8 @@ class FakeWeChat:
         answer = await self._judge(operation, request, raw)
         if self._take(self.faults.drop_after, operation):
             return self._cut(request)
-        return web.Response(body=json.dumps(answer, ensure_ascii=False).encode(), content_type="text/plain")
+        body = json.dumps(answer, ensure_ascii=False).encode("utf-8", "backslashreplace")
+        return web.Response(body=body, content_type="text/plain")
 
     def _take(self, counter: Counter[str], operation: str) -> bool:
         counter[operation] -= 1
@@ -264,7 +265,9 @@ class FakeWeChat:
         if self._take(self.faults.pages, operation):
             return web.Response(text="<html><body>登录上网</body></html>", content_type="text/html")
         if statuses := self.faults.statuses.get(operation):
-            return web.Response(status=statuses.popleft(), headers=self.faults.headers, text="busy")
+            return web.Response(
+                status=statuses.popleft(), headers=self.faults.headers, text='{"errcode":0,"errmsg":"busy"}'
+            )
         if raw := self.faults.raw.get(operation):
             return web.Response(body=raw.popleft(), content_type="application/json")
         return None

@@ -106,8 +106,8 @@ def submit(deps: Deps, token: str, text: str) -> Case:
     require(MEMBER, "appeals.submit")
     words = checked_words(text)
     with deps.uow.begin(MEMBER) as store:
+        case = store.cases.hold(_decision(store, deps, token).case_id)
         decision = _decision(store, deps, token)
-        case = store.cases.get(decision.case_id)
         if decision.undone_at is not None:
             raise BadMove("this decision was taken back already; there is nothing to appeal")
         standing = _appeal(store, case, decision)

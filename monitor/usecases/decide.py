@@ -85,6 +85,14 @@ def _unsettled(store: Store, case: Case, version: int, actor: Actor, now: dateti
         raise Conflict(f"{case.lease_by} is working on this case; take another one or wait")
 
 
+def _locked(store: Store, case_id: int) -> Case:
+    """Return a case and hold it, so that of two people at once the second one sees what the first one did."""
+    about = store.cases.get(case_id).about_decision
+    if about is not None:
+        store.cases.hold(store.decisions.get(about).case_id)  # in the order in which an appeal is submitted
+    return store.cases.hold(case_id)
+
+
 def involved(store: Store, case_id: int) -> frozenset[str]:
     """Return the logins that had a hand in deciding a case: none of them reviews it (M-06)."""
     kinds = {"decide", "proposed", "escalate", "undo", "reroute"}
@@ -234,7 +242,7 @@ def decide(deps: Deps, actor: Actor, request: DecisionRequest) -> Decision:
     Raises: NotFound, NotAllowed, Conflict (somebody was faster), BadMove, BadInput.
     """
     with deps.uow.begin(actor) as store:
-        case = store.cases.get(request.case_id)
+        case = _locked(store, request.case_id)
         who = (actor, _role(actor, case, request.action))
         if request.action not in POSSIBLE[case.kind]:
             raise BadMove(f"a {case.kind} case cannot be settled by {request.action}")
@@ -320,8 +328,8 @@ def undo(deps: Deps, actor: Actor, decision_id: int) -> Case:
         late, or the answer to an appeal).
     """
     with deps.uow.begin(actor) as store:
+        case = _locked(store, store.decisions.get(decision_id).case_id)
         decision = store.decisions.get(decision_id)
-        case = store.cases.get(decision.case_id)
         who = (actor, acting_role(actor, "decide.undo", case=case))
         now = deps.clock.now()
         _check_undo(store, case, decision, actor, now)
@@ -341,7 +349,7 @@ def reroute(deps: Deps, actor: Actor, case_id: int, version: int, kind: CaseKind
     Raises: NotFound, NotAllowed, Conflict, BadMove (this kind cannot become that one), BadInput.
     """
     with deps.uow.begin(actor) as store:
-        case = store.cases.get(case_id)
+        case = _locked(store, case_id)
         who = (actor, acting_role(actor, "decide.reroute", case=case))
         if kind not in REROUTES.get(case.kind, ()):
             raise BadMove(f"a {case.kind} case cannot be sent on as a {kind} case")

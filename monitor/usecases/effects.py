@@ -251,10 +251,14 @@ def not_done(deps: Deps, effect: Effect) -> bool:
 # --- people ----------------------------------------------------------------------------------------
 
 
-def _unknown_since(store: Store, effect: Effect) -> datetime:
+def _unknown_too_long(store: Store, deps: Deps, effect: Effect) -> bool:
+    now = deps.clock.now()
+    if effect.lease_until is not None and effect.lease_until > now:
+        return False
     events = store.events.of(effect.case_id)
     own = [e.at for e in events if e.kind == "effect_unknown" and e.detail.get("effect") == effect.id]
-    return own[-1] if own else effect.created_at
+    since = own[-1] if own else effect.created_at
+    return now - since > timedelta(seconds=deps.rules.human_after)
 
 
 def sweep(deps: Deps) -> int:
@@ -263,15 +267,13 @@ def sweep(deps: Deps) -> int:
     One that a sender is asking about right now is left to that sender.
     """
     require(SYSTEM, "effects.dispatch")
-    now, done, after = deps.clock.now(), 0, None
-    limit = now - timedelta(seconds=deps.rules.human_after)
-    with deps.uow.begin() as store:
+    late: list[Effect] = []
+    after: int | None = None
+    with deps.uow.read() as store:
         while waiting := store.outbox.page((_S.UNKNOWN,), after, BATCH):
             after = waiting[-1].id
-            free = [e for e in waiting if e.lease_until is None or e.lease_until <= now]
-            late = [effect for effect in free if _unknown_since(store, effect) < limit]
-            done += sum(_needs_human(store, deps, e, e.last_error or "unknown") for e in late)
-    return done
+            late += [effect for effect in waiting if _unknown_too_long(store, deps, effect)]
+    return sum(refused(deps, effect, effect.last_error or "unknown") for effect in late)
 
 
 _BY_HAND = {

@@ -338,12 +338,13 @@ class SqlPosts:
 
     def find_handle(self, channel: str, handle: str, thread: str | None = None) -> Post | None:
         """Return the newest post with this handle (or external id)."""
-        named = or_(post.c.handle == handle, post.c.external_id == handle)
-        query = select(*POST.columns).where(post.c.channel == channel, named, post.c.newest == 1)
-        if thread is not None:
-            query = query.where(post.c.thread == thread)
-        found = self._link.first(query.order_by(post.c.id.desc()).limit(1))
-        return None if found is None else to_post(found)
+        here = [post.c.channel == channel, post.c.newest == 1]
+        here += [post.c.thread == thread] if thread is not None else []
+        # One question per index: an OR would read the whole channel.
+        named = (post.c.handle == handle, post.c.external_id == handle)
+        ids = [self._link.value(select(func.max(post.c.id)).where(*here, name)) for name in named]
+        known = [int(one) for one in ids if one is not None]
+        return self.get(max(known)) if known else None
 
     def current(self, post: Post) -> Post:
         """Return the newest revision of the same message."""

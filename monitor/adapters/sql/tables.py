@@ -68,7 +68,7 @@ post = Table(
     UniqueConstraint("channel", "external_id", "revision"),
     Index("ix_post_handle", "channel", "handle"),
     Index("ix_post_thread", "channel", "thread", "posted_at"),
-    Index("ix_post_posted_at", "posted_at"),
+    Index("ix_post_posted_at", "posted_at", "newest"),
     Index("ix_post_group", "group_id"),
     sqlite_autoincrement=True,
 )

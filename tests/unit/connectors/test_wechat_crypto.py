@@ -90,6 +90,18 @@ def test_every_padding_from_1_to_32_is_right_and_a_wrong_one_is_refused(xml: byt
     assert error.value.reason == "cipher"
 
 
+def test_every_byte_of_the_padding_counts() -> None:
+    key = base64.b64decode(KEY + "=")
+    plain = laid_out(b"x" * 9, "", b"p" * 16)
+    for spoilt in range(2):  # 29 bytes and 3 of padding
+        padding = bytearray(b"\x03\x03\x03")
+        padding[spoilt] = 4
+        writer = Aes(AES(key), CBC(key[:16])).encryptor()
+        sealed = writer.update(plain + bytes(padding)) + writer.finalize()
+        with pytest.raises(Malformed):
+            cipher("").decrypt(base64.b64encode(sealed).decode())
+
+
 @given(st.binary(max_size=400))
 def test_anything_else_is_malformed_and_never_another_error(data: bytes) -> None:
     with pytest.raises(Malformed):

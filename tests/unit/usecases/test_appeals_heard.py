@@ -188,9 +188,11 @@ def test_the_decider_does_not_hear_the_appeal(deps: Deps) -> None:
 def test_nobody_who_touched_the_case_hears_the_appeal(deps: Deps) -> None:
     case = opened(deps, text=ANGRY)
     decided(deps, case, Action.ESCALATE, MODERATOR_3)
+    fourth = person("mick", Role.MODERATOR)
+    assert decided(deps, case, Action.HIDE, fourth).id == 0, "only a proposal, and of another kind"
     made = removed_by_two(deps, case)
     appeal = appealed(deps, made)
-    for who in (MODERATOR, MODERATOR_2, MODERATOR_3):
+    for who in (MODERATOR, MODERATOR_2, MODERATOR_3, fourth):
         with pytest.raises(NotAllowed, match="another person"):
             decided(deps, appeal, Action.UPHOLD, who)
     assert decided(deps, appeal, Action.UPHOLD, OFFICER).role == Role.OFFICER

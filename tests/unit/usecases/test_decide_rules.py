@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections import Counter
 from dataclasses import replace
 from datetime import timedelta
@@ -454,31 +453,3 @@ def test_what_a_colleague_holds_is_left_to_them_until_the_lease_ends(deps: Deps,
         decided(deps, case, A.KEEP)
     clock.advance(seconds=deps.rules.lease_seconds)
     assert decided(deps, case, A.KEEP).id
-
-
-def test_of_two_at_once_exactly_one_wins(deps: Deps) -> None:
-    """R-05: the other is told by whom; nothing is done twice."""
-    outcomes: Counter[str] = Counter()
-
-    def act(who: Actor, asked: decide.DecisionRequest, gate: threading.Barrier) -> None:
-        gate.wait()
-        try:
-            decide.decide(deps, who, asked)
-            outcomes["won"] += 1
-        except Conflict as lost:
-            outcomes["told" if "already by m" in str(lost) else str(lost)] += 1
-
-    races = 50
-    for _race in range(races):
-        case, gate = opened(deps), threading.Barrier(2)
-        asked = request(deps, case)
-        rivals = [threading.Thread(target=act, args=(who, asked, gate)) for who in (MODERATOR, MODERATOR_2)]
-        for rival in rivals:
-            rival.start()
-        for rival in rivals:
-            rival.join()
-        with deps.uow.read() as store:
-            assert len(store.decisions.of(case.id)) == 1
-    print(f"{races} races: {dict(outcomes)}")
-    assert outcomes == {"won": races, "told": races}
-    assert len(outbox(deps)) == 2 * races

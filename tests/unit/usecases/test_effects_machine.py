@@ -255,7 +255,7 @@ class Outbox(RuleBasedStateMachine):
 
 
 Outbox.TestCase.settings = settings(
-    max_examples=30,
+    max_examples=20,
     stateful_step_count=20,
     deadline=None,
     suppress_health_check=list(HealthCheck),

@@ -186,7 +186,7 @@ def upgrade() -> None:
     )
     op.create_index("ix_post_group", "post", ["group_id"], unique=False)
     op.create_index("ix_post_handle", "post", ["channel", "handle"], unique=False)
-    op.create_index("ix_post_posted_at", "post", ["posted_at"], unique=False)
+    op.create_index("ix_post_posted_at", "post", ["posted_at", "newest"], unique=False)
     op.create_index("ix_post_thread", "post", ["channel", "thread", "posted_at"], unique=False)
     op.create_table(
         "quarantine",

@@ -1,0 +1,32 @@
+"""Every installed connector keeps the contract: one class of tests per entry point, made from its rig.
+
+A rig is a file ``rig_NAME.py`` in this folder with a class ``Rig``; a connector without one fails here.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from importlib.metadata import entry_points
+
+import pytest
+
+pytest.register_assert_rewrite("monitor.testing.connector_suite")
+
+from monitor.testing.connector_suite import GROUP, contract  # noqa: E402
+
+NAMES = sorted(point.name for point in entry_points(group=GROUP))
+RIGS = {
+    name: importlib.import_module(f"rig_{name}").Rig
+    for name in NAMES
+    if importlib.util.find_spec(f"rig_{name}")
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_connector_has_a_rig(name: str) -> None:
+    assert name in RIGS, f"write tests/contracts/rig_{name}.py; docs/connectors.md says how"
+    assert RIGS[name].type == name
+
+
+globals().update({f"Test_{name}": contract(rig) for name, rig in RIGS.items()})
