@@ -132,7 +132,7 @@ class Talks:
 
     async def _dial_once(self, url: str, role: str) -> None:
         try:
-            async with dial(self._session(), url, self._line.token) as socket:
+            async with dial(self._session(), url, self._line.token, self._line.call) as socket:
                 self._account.trouble = ""
                 if not await self.serve(socket, role):
                     raise Unavailable("the QQ program closed the connection before it said anything")
@@ -147,7 +147,7 @@ class Talks:
 
         Raises: Unavailable, TokenRefused.
         """
-        async with dial(self._session(), self._api_address(), self._line.token) as socket:
+        async with dial(self._session(), self._api_address(), self._line.token, self._line.call) as socket:
             talk = Talk(socket, "api")
             reading = self.spawn(self._read_answers(talk))
             await examine(talk.link)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
@@ -43,18 +44,21 @@ class ClientSocket:
 
 
 @asynccontextmanager
-async def dial(session: aiohttp.ClientSession, url: str, token: str) -> AsyncIterator[ClientSocket]:
-    """Open a WebSocket with a bearer token.
+async def dial(
+    session: aiohttp.ClientSession, url: str, token: str, seconds: float
+) -> AsyncIterator[ClientSocket]:
+    """Open a WebSocket with a bearer token, waiting at most ``seconds`` for the answer to the handshake.
 
     Raises: Unavailable when it cannot be opened, with the reason when the token was refused.
     """
     try:
-        ws = await session.ws_connect(
-            url,
-            headers={"Authorization": f"Bearer {token}"},
-            max_msg_size=_LARGEST,
-            timeout=aiohttp.ClientWSTimeout(ws_close=3.0),
-        )
+        async with asyncio.timeout(seconds):
+            ws = await session.ws_connect(
+                url,
+                headers={"Authorization": f"Bearer {token}"},
+                max_msg_size=_LARGEST,
+                timeout=aiohttp.ClientWSTimeout(ws_close=3.0),
+            )
     except aiohttp.WSServerHandshakeError as error:
         if error.status in (401, 403):
             raise TokenRefused("the QQ program refused the token; set the same token on both sides") from None

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from connectors._wechat_api import NO_RIGHT, Refused, TokenRefused
+from connectors._wechat_api import Refused, TokenRefused
 from monitor.core.errors import ConnectorError, RateLimited
 from monitor.words import _
 
 
 def trouble(error: ConnectorError) -> str:
-    """Return in words why WeChat cannot be asked, and the mend."""
+    """Return in words why WeChat cannot be asked, and the mend; the only refusal that gets here is a missing right."""
     if isinstance(error, TokenRefused):
         return _token_trouble(error)
     if isinstance(error, RateLimited):
         return _("微信要求稍后再调用：今天的调用次数可能已用完，会自动继续。")
     if isinstance(error, Refused):
-        return _refusal(error)
-    return _("连不上微信接口 api.weixin.qq.com：请检查这台机器能否访问外网。")
+        return _("公众号没有留言接口的权限（48001）：需要已认证的公众号；没有权限时请设置 comments = false。")
+    return _("连不上微信接口，或它没有正常应答：请检查这台机器能否访问 api.weixin.qq.com。")
 
 
 def _token_trouble(error: TokenRefused) -> str:
@@ -27,12 +27,6 @@ def _token_trouble(error: TokenRefused) -> str:
     if error.number in (40001, 40125):
         return _("AppSecret 不对或已重置：请重新填写 app_secret。")
     return _("微信不给 access_token（错误码 {code}）。").format(code=error.number)
-
-
-def _refusal(error: Refused) -> str:
-    if error.number == NO_RIGHT:
-        return _("公众号没有留言接口的权限（48001）：需要已认证的公众号；没有权限时请设置 comments = false。")
-    return _("微信拒绝了读取留言（错误码 {code}）。").format(code=error.number)
 
 
 def push_trouble(kind: str) -> str:

@@ -206,10 +206,8 @@ class WeChat:
             return self._refuse("plain") if is_ours else self._unsigned(request.query)
         try:
             sealed = fields_of(request.body).get("Encrypt", "")
-        except Malformed as error:
-            if not self._is_signed(request.query):
-                return self._unsigned(request.query)
-            return self._broken(error, request.body)
+        except Malformed:
+            return self._unsigned(request.query)  # the signature is over what cannot be found in it
         if not sealed or not self._is_signed(request.query, sealed):
             return self._unsigned(request.query)
         try:

@@ -158,6 +158,10 @@ class Rig:
         """Return the names of the headers and query keys by which a request proves where it comes from."""
         return ()
 
+    def forged(self, body: bytes) -> Collection[bytes]:
+        """Return other bodies, none of which may be taken with the proof of ``body``."""
+        return (body + b" ", body[1:], b"", b"{}")
+
     # --- effects -------------------------------------------------------------------------------------
 
     async def effect(self, kind: EffectKind, number: int) -> tuple[Effect, str | None]:
@@ -410,8 +414,7 @@ class ListeningContract:
             assert post.channel == rig.channel
             assert 0 < len(post.external_id) <= 200
             assert post.posted_at is None or post.posted_at.tzinfo is not None
-        for batch_id, times in rig.desk.handed.items():
-            assert times == 1, batch_id
+        _refuse_doubles(rig)
 
     async def test_it_goes_on_exactly_after_the_cursor(self, rig: Rig) -> None:
         """Over several restarts; what was said meanwhile is fetched where the source keeps it."""
@@ -427,8 +430,7 @@ class ListeningContract:
         async with _listening(rig):
             await asyncio.sleep(0.2)
         assert sorted(rig.desk.said()) == sorted(said)
-        again = sum(times - 1 for times in rig.desk.handed.values())
-        assert again <= rig.overlap, f"{again} items were handed over again"
+        _refuse_doubles(rig)
         assert not rig.desk.broken
 
     async def test_what_was_not_committed_is_handed_over_again(self, rig: Rig) -> None:
@@ -507,6 +509,11 @@ class ListeningContract:
             assert secret not in everything
 
 
+def _refuse_doubles(rig: Rig) -> None:
+    again = sum(times - 1 for times in rig.desk.handed.values())
+    assert again <= rig.overlap, f"{again} items were handed over again"
+
+
 def _is_ours(record: logging.LogRecord) -> bool:
     """Say whether a record is the connector's doing: the fake and its server may log what they like."""
     return not record.name.startswith(("monitor.testing", "aiohttp.access", "asyncio"))
@@ -549,7 +556,7 @@ class PushContract:
                 answer = await self._push(rig, _with_proof(good, name, value))
                 assert answer.status >= 400, f"{name}={value!r:.60} was taken"
                 assert not answer.items
-        for body in (good.body + b" ", good.body[1:], b"", b"{}"):
+        for body in rig.forged(good.body):
             answer = await self._push(rig, dataclasses.replace(good, body=body))
             assert answer.status >= 400, "another body was taken under the same proof"
             assert not answer.items

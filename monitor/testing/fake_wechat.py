@@ -112,6 +112,7 @@ class FakeWeChat:
         self.calls: Counter[str] = Counter()
         self.requests: list[tuple[str, bytes]] = []
         self.force_refreshes = 0
+        self.done: Counter[str] = Counter()
         self.articles: dict[tuple[int, int], dict[int, FakeComment]] = {}
         self.read_on: dict[str, list[str]] = {}
         self._windows: dict[str, tuple[float, int]] = {}
@@ -342,7 +343,9 @@ class FakeWeChat:
         }
         if found is None:
             return _code(88008, "comment not exist")
-        return steps[step](rows, found, body)
+        answer = steps[step](rows, found, body)
+        self.done[f"{step} {body['msg_data_id']}:{body['index']}:{found.number}"] += answer["errcode"] == 0
+        return answer
 
     def _list(self, rows: dict[int, FakeComment], body: Body) -> Body:
         begin, count = body["begin"], body["count"]

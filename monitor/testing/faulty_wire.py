@@ -74,10 +74,7 @@ class FaultyWire:
             self._server.close()
             self._server = None
         self._break_all()
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def become(self, fault: Fault) -> None:
         """Change what is wrong.

@@ -11,7 +11,7 @@ import pytest
 from qqbot_scene import GROUP, MEMBER, OTHER, Intake, listening, make, on, until
 
 from connectors import _qqbot_gateway, _qqbot_inbox
-from monitor.core.errors import RateLimited, Rejected
+from monitor.core.errors import RateLimited, Rejected, Unavailable
 from monitor.core.model import PostKind
 from monitor.testing.fake_qqbot import FakeQQBot
 
@@ -410,15 +410,26 @@ async def test_spoilt_answers_of_the_platform_are_tried_again(spoil: str) -> Non
             await until(lambda: bot._gateway.is_ready)
 
 
-async def test_gateway_elsewhere_and_unencrypted_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    async with FakeQQBot() as fake:
-        monkeypatch.setattr(fake, "_do_gateway", lambda *_: {"url": "ws://gateway.example.org/"})
-        await fake.stop()
-        await fake.start()
+@pytest.mark.parametrize(
+    "url", ["ws://gateway.example.org/", "https://127.0.0.1/", "ws://127.0.0.1@x.example/", 7]
+)
+async def test_gateway_elsewhere_and_unencrypted_is_refused(
+    url: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dialled: list[str] = []
+
+    async def dial(_gateway: object, where: str) -> None:
+        dialled.append(where)
+        raise Unavailable("not here")
+
+    monkeypatch.setattr(_qqbot_gateway.Gateway, "_dial", dial)
+    fake = FakeQQBot()
+    monkeypatch.setattr(fake, "_do_gateway", lambda *_: {"url": url})
+    async with fake:
         bot = make(fake)
         async with listening(bot):
             await until(lambda: bot.counts["connect_failed"] >= 2)
-        assert fake.frames == []
+    assert dialled == []
 
 
 async def test_close_leaves_nothing_running_and_nothing_native_stands_in_the_log(

@@ -274,7 +274,7 @@ async def test_account_without_the_right_keeps_answering_only_until_it_has_it() 
             assert wechat.capabilities == {Capability.LISTEN, Capability.REPLY}
             fake.verified = True
             await until(lambda: intake.posts)
-            assert Capability.REMOVE in wechat.capabilities
+            await until(lambda: Capability.REMOVE in wechat.capabilities)
 
 
 @asyncs

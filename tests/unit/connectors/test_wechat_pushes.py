@@ -74,6 +74,15 @@ async def test_what_was_not_stored_is_pushed_again_and_is_one_post() -> None:
 
 
 @asyncs
+async def test_store_that_is_too_slow_gets_the_same_message_three_times_under_one_id() -> None:
+    async with FakeWeChat(AES) as fake, serving(make(fake)) as service:
+        service.slowness = 0.3
+        assert (await fake.push(service.url, fake.text(MEMBER, "停水了"), seconds=0.1))[0] == 0
+        assert len(service.intake.posts) == 3
+        assert len({post.external_id for post in service.intake.posts}) == 1
+
+
+@asyncs
 @pytest.mark.parametrize("has_id", [True, False])
 async def test_second_push_of_a_message_has_the_same_id(has_id: bool) -> None:
     async with FakeWeChat(AES) as fake, serving(make(fake)) as service:

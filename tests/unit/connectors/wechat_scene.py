@@ -96,6 +96,7 @@ class Service:
         self._wechat = wechat
         self.intake = intake
         self.refusals = 0
+        self.slowness = 0.0
         self._runner: web.AppRunner | None = None
         self.url = ""
 
@@ -118,6 +119,7 @@ class Service:
             self.refusals -= 1
             return web.Response(status=503)
         self.intake.take(answer.items)
+        await asyncio.sleep(self.slowness)
         return web.Response(status=answer.status, body=answer.body, headers=answer.headers)
 
     async def stop(self) -> None:
