@@ -554,9 +554,17 @@ class Outbox(Protocol):
         """Store an effect; the same key twice returns the first id."""
 
     def get(self, effect_id: int) -> Effect: ...
-    def lease(self, n: int, now: datetime, seconds: float, states: Sequence[EffectState]) -> list[Effect]:
+    def lease(
+        self,
+        n: int,
+        now: datetime,
+        seconds: float,
+        states: Sequence[EffectState],
+        without: Sequence[str] = (),
+    ) -> list[Effect]:
         """Take due effects (``not_before`` passed, lease free): NEW become SENDING with attempt + 1 and fence + 1;
-        UNKNOWN and SENDING with an expired lease keep their state and get a new fence. One committed step."""
+        UNKNOWN and SENDING with an expired lease keep their state and get a new fence. One committed step. Those of
+        the channels ``without`` stay where they are."""
 
     def settle(
         self,

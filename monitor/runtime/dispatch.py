@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 
 from monitor import logs
@@ -45,7 +45,6 @@ NEEDED: Final[Mapping[EffectKind, Capability]] = {
 
 AT_ONCE: Final = 8
 IDLE_SECONDS: Final = 1.0
-PAUSED_FOR: Final = timedelta(seconds=60)
 _DOWN: Final = (Unavailable, RateLimited, Uncertain)
 """After these the channel is left alone for this round: the next effect would only wait for the same silence."""
 
@@ -86,37 +85,34 @@ class Dispatcher:
     async def round(self) -> int:
         """Take what is due and carry it out; returns how many effects were taken. Raises StoreError."""
         begun = asyncio.get_running_loop().time()
-        taken = await asyncio.to_thread(effects.take, self._app.deps, AT_ONCE)
+        paused = await asyncio.to_thread(self._paused)
+        taken = await asyncio.to_thread(effects.take, self._app.deps, AT_ONCE, paused)
         lanes: dict[str, list[Outgoing]] = defaultdict(list)
         for one in taken:
             lanes[one.effect.channel].append(one)
         now = self._app.deps.clock.now()
-        work = (self._lane(name, lane, begun, now) for name, lane in lanes.items())
+        work = (self._lane(lane, begun, now) for lane in lanes.values())
         for outcome in await asyncio.gather(*work, return_exceptions=True):
             if isinstance(outcome, BaseException):
                 raise outcome
         return len(taken)
 
-    async def _lane(self, name: str, lane: Sequence[Outgoing], begun: float, now: datetime) -> None:
+    async def _lane(self, lane: Sequence[Outgoing], begun: float, now: datetime) -> None:
         """Carry out the effects of one channel until it is done or falls silent."""
-        paused = await asyncio.to_thread(self._is_paused, name)
         down = ""
         for one in lane:
-            if paused:
-                again = self._app.deps.clock.now() + PAUSED_FOR
-                await self._settle(effects.later, one.effect, "channel.paused", again)
-            elif down:
+            if down:
                 await self._settle(effects.later, one.effect, down)
             elif self._lease_left(one.effect, begun, now) > self._app.deps.rules.send_timeout:
                 down = await self._one(one)
             else:
                 await self._settle(effects.later, one.effect, "sender.busy")
 
-    def _is_paused(self, name: str) -> bool:
-        declared = self._app.config.channels.get(name)
+    def _paused(self) -> list[str]:
+        """Return the channels whose effects stay in the outbox until somebody resumes them."""
+        declared = [name for name, channel in self._app.config.channels.items() if channel.paused]
         with self._app.deps.uow.read() as store:
-            states = {row.name: row.state for row in store.channels.status()}
-        return states.get(name) == "paused" or (declared is not None and declared.paused)
+            return [*declared, *(row.name for row in store.channels.status() if row.state == "paused")]
 
     def _lease_left(self, effect: Effect, begun: float, now: datetime) -> float:
         """Return the seconds until somebody else may take the effect, by the monotonic clock (F-13)."""

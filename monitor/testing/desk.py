@@ -62,6 +62,8 @@ class Desk:
         again: listen again when the source has come to its end; else an end before the close is a fault.
     """
 
+    CLOSE_SECONDS = 5.0
+
     def __init__(self) -> None:
         self.cursor: str | None = None
         self.items: list[RawPost | Broken] = []
@@ -137,7 +139,7 @@ class Desk:
             for socket in list(self._sockets):
                 await socket.close(1012)
             try:
-                await asyncio.wait_for(self._listening, 5.0)
+                await asyncio.wait_for(self._listening, self.CLOSE_SECONDS)
             finally:
                 self._listening = None
 

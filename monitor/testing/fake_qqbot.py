@@ -361,10 +361,11 @@ class FakeQQBot:
         if session is None or not session.is_valid:
             await self._tell(ws, json.dumps({"op": 9, "d": False}))
             return
-        session.ws = ws
-        for seq, text in list(session.log):
-            if seq > given["seq"]:
+        told = int(given["seq"])
+        while missed := [one for one in session.log if one[0] > told]:
+            for told, text in missed:  # noqa: B007, PLW2901
                 await self._tell(ws, text)
+        session.ws = ws
         session.seq += 1
         await self._tell(ws, json.dumps({"op": 0, "s": session.seq, "t": "RESUMED", "d": ""}))
         self.connected.set()

@@ -6,6 +6,7 @@ asked about at the platform first and sent again only when it surely did not arr
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
@@ -77,7 +78,7 @@ def _outgoing(store: Store, deps: Deps, effect: Effect, *, ask_first: bool) -> O
     return Outgoing(effect, author, ask_first)
 
 
-def take(deps: Deps, n: int = 20) -> list[Outgoing]:
+def take(deps: Deps, n: int = 20, without: Sequence[str] = ()) -> list[Outgoing]:
     """Take up to ``n`` effects that are due, in one committed step: unknown ones, to be asked about, then new ones.
 
     An effect whose sender crashed (its lease ran out while ``sending``) becomes unknown here. Half of the places are
@@ -86,11 +87,11 @@ def take(deps: Deps, n: int = 20) -> list[Outgoing]:
     require(SYSTEM, "effects.dispatch")
     now, seconds = deps.clock.now(), LEASE_TIMEOUTS * deps.rules.send_timeout
     with deps.uow.begin() as store:
-        for effect in store.outbox.lease(n, now, seconds, (_S.SENDING,)):
+        for effect in store.outbox.lease(n, now, seconds, (_S.SENDING,), without):
             store.outbox.settle(effect, _S.UNKNOWN, now, error="crashed", not_before=now)
             _event(store, deps, effect, "effect_unknown", cause="crashed")
-        asked = store.outbox.lease((n + 1) // 2, now, seconds, (_S.UNKNOWN,))
-        fresh = store.outbox.lease(n - len(asked), now, seconds, (_S.NEW,))
+        asked = store.outbox.lease((n + 1) // 2, now, seconds, (_S.UNKNOWN,), without)
+        fresh = store.outbox.lease(n - len(asked), now, seconds, (_S.NEW,), without)
         return [
             *(_outgoing(store, deps, effect, ask_first=True) for effect in asked),
             *(_outgoing(store, deps, effect, ask_first=False) for effect in fresh),

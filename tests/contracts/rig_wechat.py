@@ -49,7 +49,7 @@ class Rig(suite.Rig):
             "find_articles": False,
             "poll_seconds": 0.02,
             "slow_seconds": 0.02,
-            "call_seconds": 1.0,
+            "call_seconds": 0.5,
             "retry_seconds": 0.05,
             "api_url": f"http://127.0.0.1:{self.wire.port}",
         }

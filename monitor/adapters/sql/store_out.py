@@ -49,7 +49,14 @@ class SqlOutbox:
             raise NotFound("there is no such effect")
         return EFFECT.load(found)
 
-    def lease(self, n: int, now: datetime, seconds: float, states: Sequence[EffectState]) -> list[Effect]:
+    def lease(
+        self,
+        n: int,
+        now: datetime,
+        seconds: float,
+        states: Sequence[EffectState],
+        without: Sequence[str] = (),
+    ) -> list[Effect]:
         """Take due effects whose lease is free; see :class:`monitor.core.ports.Outbox`."""
         at, c = micros(now), outbox.c
         due = (
@@ -58,6 +65,7 @@ class SqlOutbox:
                 c.state.in_([state.value for state in states if state.value not in _FINAL]),
                 c.not_before <= at,
                 or_(c.lease_until.is_(None), c.lease_until <= at),
+                c.channel.not_in(list(without)),
             )
             .order_by(c.not_before, c.id)
             .limit(n)

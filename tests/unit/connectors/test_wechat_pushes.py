@@ -258,7 +258,9 @@ async def test_what_cannot_be_read_is_kept_for_a_person_quickly(name: str, aes: 
     assert route.handle is not None
     query, wrapped = fake.wrap(body)
     if aes and name == "huge":
-        wrapped = body  # too long inside is too long outside
+        body = b"<xml><Content>" + b"x" * 700_000  # what is longer does not fit into an envelope either
+        query, wrapped = fake.wrap(body)
+        reason = "xml"
     asked = Request("POST", route.path, {}, query, wrapped)
     begun = time.perf_counter()
     answer: Response = await route.handle(asked)
@@ -271,6 +273,19 @@ async def test_what_cannot_be_read_is_kept_for_a_person_quickly(name: str, aes: 
     if reason == "dtd":
         assert seconds <= 0.05
     assert seconds <= 0.5
+    await wechat.close()
+
+
+@asyncs
+async def test_envelope_that_cannot_be_read_proves_nothing() -> None:
+    fake = FakeWeChat(AES)
+    wechat = make(fake)
+    (route,) = wechat.routes()
+    assert route.handle is not None
+    for body, _reason in SPOILT.values():
+        query, _envelope = fake.wrap(body)
+        answer = await route.handle(Request("POST", route.path, {}, query, body))
+        assert (answer.status, answer.items) == (403, ())
     await wechat.close()
 
 

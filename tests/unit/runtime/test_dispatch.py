@@ -223,8 +223,11 @@ async def test_a_paused_channel_sends_nothing(house: House) -> None:
     source, effect = house.adopt(Source("qq")), an_effect(house)
     channels.set_paused(house.deps, SYSTEM, "qq", True)
     await one_round(house)
-    assert (row(house, effect).state, row(house, effect).last_error) == (EffectState.NEW, "channel.paused")
+    assert (row(house, effect).state, row(house, effect).attempt) == (EffectState.NEW, 0)
     assert source.performed == []
+    channels.set_paused(house.deps, SYSTEM, "qq", False)
+    await one_round(house)
+    assert row(house, effect).state is EffectState.SENT
 
 
 @pytest.mark.asyncio
