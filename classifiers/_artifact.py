@@ -63,8 +63,7 @@ class Model:
         norms: shape (known,): squared weight of a feature in the length of a post.
         unseen: the same for a feature without a row.
         heads: what the columns mean.
-        looks: question -> coefficients of its second look: for 1, for the scores of the heads that are always
-            asked, and for the squares of these.
+        looks: question -> coefficients of its second look (see ``_look``).
         thresholds: label -> operating point, yes/no questions only.
     """
 

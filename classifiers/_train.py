@@ -21,6 +21,7 @@ from scipy.sparse import csr_matrix, vstack
 
 from classifiers._artifact import Head, Model
 from classifiers._features import BITS, ORDERS, grams
+from classifiers._look import sheet
 from classifiers._question import Question
 from classifiers._registry import QUESTIONS
 from classifiers._text import normalise_batch
@@ -213,8 +214,7 @@ class Trained:
         score = self.unseen[:, where]
         look = self.model.looks.get(str(question.label))
         if look is not None:
-            raw = self.unseen[:, _always(self.tasks)]
-            logit = (look[0] + np.hstack((raw, raw * raw)) @ np.array(look[1:]))[:, None]
+            logit = (sheet(self.unseen[:, _always(self.tasks)]) @ np.array(look))[:, None]
         else:
             heads = [self.model.heads[at] for at in where]
             logit = score * np.array([h.slope for h in heads]) + np.array([h.offset for h in heads])
@@ -328,8 +328,7 @@ def _head(task: Task, column: Column, unseen: Floats) -> Head:
 
 def _looks(tasks: Sequence[Task], unseen: Floats, groups: Sequence[str]) -> dict[str, tuple[float, ...]]:
     """Fit a second look for every yes/no question that it serves; judged on groups left out."""
-    raw = unseen[:, _always(tasks)]
-    sheet = np.hstack((raw, raw * raw))
+    laid = sheet(unseen[:, _always(tasks)])[:, 1:]
     names = np.array(groups)
     looks = {}
     for at, task in enumerate(tasks):
@@ -337,8 +336,8 @@ def _looks(tasks: Sequence[Task], unseen: Floats, groups: Sequence[str]) -> dict
             continue
         own = unseen[task.rows, at][:, None]
         plain = _loss(own, task.yes, names[task.rows], 1e4)
-        if _loss(sheet[task.rows], task.yes, names[task.rows], _LOOK_STRENGTH) < plain:
-            found = _logistic_fit(sheet[task.rows], task.yes, _LOOK_STRENGTH)
+        if _loss(laid[task.rows], task.yes, names[task.rows], _LOOK_STRENGTH) < plain:
+            found = _logistic_fit(laid[task.rows], task.yes, _LOOK_STRENGTH)
             looks[str(task.question.label)] = tuple(round(number, 6) for number in found)
     return looks
 
@@ -348,25 +347,25 @@ def _always(tasks: Sequence[Task]) -> list[int]:
     return [at for at, task in enumerate(tasks) if not task.question.given]
 
 
-def _loss(sheet: Floats, yes: Ints, names: npt.NDArray[np.str_], strength: float) -> float:
+def _loss(laid: Floats, yes: Ints, names: npt.NDArray[np.str_], strength: float) -> float:
     """Return the mean log loss on groups that the fit had not seen."""
     total = 0.0
     for held in folds(names.tolist()):
         inside = np.isin(names, held)
         if yes[~inside].min() == yes[~inside].max():
             return float("inf")
-        fitted = _logistic_fit(sheet[~inside], yes[~inside], strength)
-        score = fitted[0] + sheet[inside] @ np.array(fitted[1:])
+        fitted = _logistic_fit(laid[~inside], yes[~inside], strength)
+        score = fitted[0] + laid[inside] @ np.array(fitted[1:])
         total += float(np.logaddexp(0.0, np.where(yes[inside] == 1, -score, score)).sum())
     return total / len(yes)
 
 
-def _logistic_fit(sheet: Floats, yes: Ints, strength: float) -> list[float]:
+def _logistic_fit(laid: Floats, yes: Ints, strength: float) -> list[float]:
     """Return offset and coefficients of a logistic regression over standardised columns."""
     from sklearn.linear_model import LogisticRegression
 
-    mean, spread = sheet.mean(axis=0), np.maximum(sheet.std(axis=0), 1e-9)
-    solver = LogisticRegression(C=strength, max_iter=2000).fit((sheet - mean) / spread, yes)
+    mean, spread = laid.mean(axis=0), np.maximum(laid.std(axis=0), 1e-9)
+    solver = LogisticRegression(C=strength, max_iter=2000).fit((laid - mean) / spread, yes)
     slopes = solver.coef_[0] / spread
     return [float(solver.intercept_[0] - slopes @ mean), *map(float, slopes)]
 

@@ -2,7 +2,7 @@
 
 A score is a weighted sum over the distinct features of the normalised post, divided by the post's length in the same
 weights. Because it is a sum, a reason is simply the part of the text that carried it. A yes/no question may take a
-second look: a small quadratic form over the scores of all questions, which knows what else the post is.
+second look at the scores of all questions, which tell what else the post is.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import numpy.typing as npt
 from classifiers import _artifact
 from classifiers._artifact import Head, Model
 from classifiers._features import Buckets, Grams, grams, ones
+from classifiers._look import sheet, width
 from classifiers._reasons import stretches
 from classifiers._registry import BY_LABEL, YES_NO
 from classifiers._text import Batch, normalise_batch, plain
@@ -136,10 +137,10 @@ class FastTier:
         raw = _raw(self._first, seen.matrix)
         chances = _chances(self._first, raw)
         if self._looks:
-            sheet = np.hstack((np.ones((len(raw), 1), dtype=np.float32), raw, raw * raw))
+            laid = sheet(raw)
             for column, look in self._looks.items():
                 # a sum in numpy, not BLAS: the answer must not depend on how many texts stand in the batch
-                chances[:, column] = _logistic((sheet * look).sum(axis=1))
+                chances[:, column] = _logistic((laid * look).sum(axis=1))
         return chances
 
     def _batch(self, texts: Sequence[str], explain: bool) -> list[Reading]:
@@ -220,7 +221,7 @@ def _looks(model: Model, heads: int) -> dict[int, Floats]:
     """Return column -> coefficients of the second look."""
     first = [head.label for head in model.heads if not BY_LABEL[Label(head.label)].given]
     looks = {first.index(label): np.array(look, dtype=np.float32) for label, look in model.looks.items()}
-    if any(len(look) != 1 + 2 * heads for look in looks.values()):
+    if any(len(look) != width(heads) for look in looks.values()):
         raise ClassifierError(f"model {model.version} does not fit together; run 'huiyin train all'")
     return looks
 

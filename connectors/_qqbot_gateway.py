@@ -248,7 +248,7 @@ class Gateway:
                 raise Unavailable("QQ's gateway began a session without a name")
             await self._taker.begun(session, seq or 0)
         elif kind != "RESUMED":
-            await self._taker.event(frame, raw, max(seq or 0, self._taker.place.seq))
+            await self._taker.event(frame, raw, seq or self._taker.place.seq)
         self._in_vain = 0
         if kind in ("READY", "RESUMED"):
             talk.is_ready = self.is_ready = True

@@ -103,8 +103,9 @@ class Shelf:
         self._known = {}
         for key, row in stored.articles.items():
             if (article := article_at(key)) is not None:
-                sets = (numbers_of(text) for text in (row.known, row.missing, row.gone))
-                self._known[article] = Known(article, row.since, *sets, row.faults[:FAULTS])
+                known, missing, gone = map(numbers_of, (row.known, row.missing, row.gone))
+                faults = row.faults[:FAULTS]
+                self._known[article] = Known(article, row.since, known, missing, gone, faults)
         self.add(self._declared)
 
     def add(self, articles: Iterable[Article]) -> None:

@@ -363,7 +363,7 @@ class FakeQQBot:
             return
         told = int(given["seq"])
         while missed := [one for one in session.log if one[0] > told]:
-            for told, text in missed:  # noqa: B007, PLW2901
+            for told, text in missed:  # noqa: B007
                 await self._tell(ws, text)
         session.ws = ws
         session.seq += 1

@@ -11,9 +11,7 @@ from importlib.metadata import entry_points
 
 import pytest
 
-pytest.register_assert_rewrite("monitor.testing.connector_suite")
-
-from monitor.testing.connector_suite import GROUP, contract  # noqa: E402
+from monitor.testing.connector_suite import GROUP, contract
 
 NAMES = sorted(point.name for point in entry_points(group=GROUP))
 RIGS = {

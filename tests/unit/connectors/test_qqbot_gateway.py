@@ -272,10 +272,11 @@ async def test_what_was_not_acknowledged_comes_again() -> None:
         await fake.say(GROUP, MEMBER, "一")
         batch = await anext(stream)
         await stream.aclose()  # the store failed: no acknowledgement
-        async for again in bot.posts(None):
-            seen += [item.text for item in again.items]  # type: ignore[union-attr]
-            if seen:
-                break
+        async with asyncio.timeout(5):
+            async for again in bot.posts(None):
+                seen += [item.text for item in again.items]  # type: ignore[union-attr]
+                if seen:
+                    break
         assert seen == ["一"]
         await bot.close()
 
