@@ -374,7 +374,7 @@ def _sound_pairs() -> tuple[npt.NDArray[np.int64], Codes]:
 def _gaps(codes: Codes) -> npt.NDArray[np.bool_] | None:
     """Return which codes stay when fillers inside a hidden word go, or None for all.
 
-    Hidden are single characters in a row (``代.写.论.文``), and a known word in two pieces (``兼❤职``).
+    Hidden are single characters in a row (``代.写.论.文``, ``收 到 !``), and a known word in two pieces (``兼❤职``).
     """
     kinds = tables().kind[codes]
     solid = np.flatnonzero((kinds & _FILL) == 0)
@@ -388,6 +388,9 @@ def _gaps(codes: Codes) -> npt.NDArray[np.bool_] | None:
     alone = np.zeros(len(solid), dtype=np.bool_)
     alone[1:-1] = inside[:-1] & inside[1:]
     closing = inside & (alone[:-1] | alone[1:])
+    joined = (gap == 0) & cjk[:-1] & cjk[1:]
+    single = ~(np.append(joined, False) | np.append(False, joined))
+    closing |= inside & single[:-1] & single[1:]
     closing |= inside & _known(codes[solid[:-1]], codes[solid[1:]])
     if not closing.any():
         return None

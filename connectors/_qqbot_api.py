@@ -55,6 +55,16 @@ def path(*parts: str) -> str:
     return "/" + "/".join(quote(part, safe="") for part in parts)
 
 
+async def _once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    """Keep aiohttp from sending a request again by itself, which it does when a connection breaks."""
+    try:
+        return await handler(request)
+    except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
+        raise
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError):
+        raise Uncertain("the connection to QQ broke before the answer") from None
+
+
 class Api:
     """The calls of one bot; sessions are opened at the first call and closed by :meth:`close`."""
 
@@ -75,7 +85,9 @@ class Api:
         if self._http is None:
             # A connection of its own for every call: one that QQ closed meanwhile would make a send uncertain.
             self._http = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(force_close=True), cookie_jar=aiohttp.DummyCookieJar()
+                connector=aiohttp.TCPConnector(force_close=True),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                middlewares=(_once,),
             )
         return self._http
 

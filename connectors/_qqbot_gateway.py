@@ -23,7 +23,7 @@ from connectors._http import patiently
 from connectors._limits import MAX_FRAME, MAX_ITEM, decode_json
 from connectors._qqbot_api import Api
 from connectors._qqbot_inbox import Place
-from monitor.core.errors import Malformed, RateLimited, Rejected, Unavailable
+from monitor.core.errors import Malformed, RateLimited, Rejected, Unavailable, Uncertain
 
 _log = logging.getLogger("connectors.qqbot")
 
@@ -156,7 +156,7 @@ class Gateway:
         try:
             async with asyncio.timeout(self._seconds):
                 return await self._api.session().ws_connect(url, max_msg_size=_LARGEST, timeout=closing)
-        except (aiohttp.ClientError, OSError, TimeoutError):
+        except (aiohttp.ClientError, OSError, TimeoutError, Uncertain):
             raise Unavailable("QQ's gateway does not answer") from None
 
     async def _address(self) -> str:

@@ -27,6 +27,7 @@ from connectors._qqbot_rights import Rights
 from connectors._qqbot_sign import has_signature, is_signed, key_of, validation
 from connectors._qqbot_turns import Quota
 from connectors._settings import read, refuse, setting
+from connectors._signing import header, same
 from monitor.core.errors import ConnectorError, Malformed, Rejected
 from monitor.core.model import Broken, Effect, Health, RawPost
 from monitor.core.ports import ChannelConfig, Incoming, Request, Response, Route
@@ -246,6 +247,10 @@ class QQBot:
     async def _pushed(self, request: Request) -> Response:
         if request.method != "POST":
             return Response(405)
+        bot = header(request.headers, "X-Bot-Appid")
+        if bot and not same(bot, str(self._settings.app_id)):
+            self.counts["other_bot"] += 1
+            return Response(401)
         is_good = is_signed(self._key, request.headers, request.body, self._clock())
         if not is_good and has_signature(request.headers):
             self._signature_failed = True

@@ -131,6 +131,8 @@ class FakeQQBot:
         self.groups: dict[str, Group] = {}
         self.sent: list[Sent] = []
         self.calls: Counter[str] = Counter()
+        self.kept_open: Counter[str] = Counter()
+        """Calls whose connection the caller wants to use again."""
         self.bodies: list[tuple[str, str, Any]] = []
         self.frames: list[Frame] = []
         self.sessions: dict[str, Session] = {}
@@ -139,6 +141,8 @@ class FakeQQBot:
         self.clock_ahead = 0.0
         self.connected = asyncio.Event()
         self.port = 0
+        self.front = 0
+        """Port of the gateway that is told, where something stands before it; 0 is our own."""
         self._heartbeat = heartbeat
         self._tokens: dict[str, float] = {}
         self._token = ""
@@ -412,6 +416,7 @@ class FakeQQBot:
     def _call(self, name: str, work: Any) -> Any:
         async def handle(request: web.Request) -> web.StreamResponse:
             self.calls[name] += 1
+            self.kept_open[name] += request.keep_alive
             faults = self.faults
             await self._lose(request, name, faults.silent_before, faults.drop_before)
             if (spoilt := self._spoilt(name)) is not None:
@@ -460,7 +465,11 @@ class FakeQQBot:
 
     def _do_gateway(self, _where: Mapping[str, str], _body: Any) -> Frame:
         limit = {"total": 1000, "remaining": self.remaining, "reset_after": 3_600_000, "max_concurrency": 1}
-        return {"url": f"ws://127.0.0.1:{self.port}/websocket", "shards": 1, "session_start_limit": limit}
+        return {
+            "url": f"ws://127.0.0.1:{self.front or self.port}/websocket",
+            "shards": 1,
+            "session_start_limit": limit,
+        }
 
     def _home(self, where: Mapping[str, str]) -> Group:
         found = self.groups.get(where["group"])

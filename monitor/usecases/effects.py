@@ -29,7 +29,7 @@ RETRIES: Final = tuple(
 LEASE_TIMEOUTS: Final = 4
 """A sender keeps an effect for so many request timeouts; afterwards it is taken for crashed."""
 
-NOT_TRIED: Final = frozenset({"channel.paused", "sender.busy"})
+NOT_TRIED: Final = frozenset({"sender.busy"})
 """Codes of a wait in which nobody tried to send: it lasts as long as was asked, and never ends with a person."""
 
 BATCH: Final = 200

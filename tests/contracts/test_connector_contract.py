@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 from importlib.metadata import entry_points
+from pathlib import Path
 
 import pytest
 
@@ -25,6 +26,12 @@ RIGS = {
 def test_every_connector_has_a_rig(name: str) -> None:
     assert name in RIGS, f"write tests/contracts/rig_{name}.py; docs/connectors.md says how"
     assert RIGS[name].type == name
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_connector_stands_in_the_table(name: str) -> None:
+    page = Path(__file__).resolve().parents[2] / "docs" / "connectors.md"
+    assert f"| `{name}` |" in page.read_text(encoding="utf-8"), f"say in {page.name} what `{name}` can do"
 
 
 globals().update({f"Test_{name}": contract(rig) for name, rig in RIGS.items()})

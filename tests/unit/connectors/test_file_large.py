@@ -60,7 +60,7 @@ def shared(count: int) -> tuple[Iterator[str], Iterator[str]]:
 
 @pytest.mark.slow
 def test_a_hundred_thousand_rows_of_a_workbook_take_no_more_memory_than_a_few(tmp_path: Path) -> None:
-    """A million rows took 117 MiB with a table of strings and 45 MiB without; see docs/connectors.md."""
+    """A million rows took 123 MiB with a table of strings and 50 MiB without; see docs/connectors.md."""
     peaks = []
     for count in (1_000, 100_000):
         path = tmp_path / f"{count}.xlsx"

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from file_scene import package, sheet_of, workbook
 
+from connectors._file_table import COLUMNS
 from connectors.file import read
 from monitor.core.errors import Malformed, Unavailable
 from monitor.core.model import Broken, PostKind, RawPost
@@ -244,6 +245,12 @@ def test_without_a_column_of_texts_nothing_is_guessed(tmp_path: Path) -> None:
     with pytest.raises(Malformed, match="内容") as told:
         posts(write(tmp_path / "p.csv", "a,b", "1,2"))
     assert told.value.reason == "columns"
+
+
+def test_every_name_of_a_column_stands_in_the_documentation() -> None:
+    page = Path(__file__).resolve().parents[3] / "docs" / "connectors.md"
+    words = set(page.read_text(encoding="utf-8").lower().replace("|", " ").split())
+    assert not [name for names in COLUMNS.values() for name in names if name not in words]
 
 
 # --- ids -------------------------------------------------------------------------------------------

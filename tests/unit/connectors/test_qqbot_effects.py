@@ -325,6 +325,16 @@ async def test_token_that_expires_in_the_middle_is_renewed_once_and_the_call_mad
         await bot.close()
 
 
+async def test_every_call_has_its_own_connection_for_one_closed_meanwhile_would_be_uncertain() -> None:
+    async with FakeQQBot() as fake:
+        fake.group(GROUP)
+        bot = make(fake)
+        for number in range(2):
+            await bot.perform(effect(key=f"reply:{number}"), None)
+        await bot.close()
+    assert (fake.calls["send"], fake.kept_open["send"]) == (2, 0)
+
+
 @pytest.mark.parametrize("life", [0, 30, 80])
 async def test_short_lived_token_is_not_asked_for_with_every_call(life: int) -> None:
     async with FakeQQBot(life=life or 7200) as fake:
@@ -376,6 +386,17 @@ async def test_recall_in_time_as_administrator() -> None:
         receipt = await bot.perform(effect(EffectKind.REMOVE, handle=handle(asked)), None)
         assert fake.group(GROUP).recalled == [asked["id"]]  # an id that is base64 arrives as it is
     assert receipt == "recalled:7"
+
+
+async def test_recall_whose_answer_is_lost_is_not_made_again() -> None:
+    async with FakeQQBot() as fake:
+        bot = make(fake)
+        asked = fake.message(GROUP, MEMBER, "广告")
+        fake.faults.drop_after["recall"] = 1
+        with pytest.raises(Uncertain):
+            await bot.perform(effect(EffectKind.REMOVE, handle=handle(asked)), None)
+        await bot.close()
+    assert fake.group(GROUP).recalled == [asked["id"]]
 
 
 async def test_late_recall_is_refused_in_words_without_a_call() -> None:

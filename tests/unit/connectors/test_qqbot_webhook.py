@@ -123,6 +123,14 @@ async def test_unsigned_and_wrongly_signed_pushes_are_refused_and_told() -> None
     assert bot.counts["signature_refused"] == 3
 
 
+async def test_push_for_another_bot_is_refused() -> None:
+    async with hooked() as (fake, bot, intake):
+        body = b'{"op":0,"t":"FRIEND_ADD","d":{}}'
+        assert (await fake.push(body, fake.signed(body) | {"X-Bot-Appid": "102000002"}))[0] == 401
+        assert bot.counts["other_bot"] == 1
+        assert intake.items == []
+
+
 async def test_question_about_the_address_is_answered_signed_or_not() -> None:
     async with hooked() as (fake, bot, _intake):
         asked = json.dumps({"op": 13, "d": {"plain_token": "Arq0D5A61EgUu4OxUvOp", "event_ts": "1725442341"}})

@@ -149,6 +149,18 @@ def test_half_of_the_places_are_kept_for_new_ones(deps: Deps, clock: FixedClock)
     assert [one.ask_first for one in effects.take(deps, 4)] == [True, False, False]
 
 
+def test_effects_of_a_paused_channel_are_left_where_they_are(deps: Deps, clock: FixedClock) -> None:
+    effect = removal(deps)
+    clock.advance(seconds=20)
+    assert effects.take(deps, without=("qq",)) == []
+    assert (row(deps, effect).state, row(deps, effect).attempt) == (S.NEW, 0)
+    assert len(effects.take(deps, without=("box",))) == 1
+    clock.advance(seconds=60)
+    assert effects.take(deps, without=("qq",)) == []
+    assert row(deps, effect).state is S.SENDING
+    assert take(deps, clock).ask_first
+
+
 def test_a_native_id_that_cannot_be_unsealed_is_left_out(deps: Deps, clock: FixedClock) -> None:
     removal(deps, action=Action.MUTE)
 
