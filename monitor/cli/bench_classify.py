@@ -1,9 +1,14 @@
-"""``huiyin bench classify``: posts a second and memory of reading posts, beside two things that people would use."""
+"""``huiyin bench classify``: the fast tier and what a user would reach for instead, in the same run.
+
+Speeds are posts per second of processor time of one core, so that a busy machine moves them less. The whole command
+is measured in a process of its own, from the bytes of a JSONL file to the bytes of the answers.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+import random
 import resource
 import statistics
 import subprocess
@@ -12,112 +17,146 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from monitor.cli import _bench_load as load
 from monitor.cli._hand import Json
 from monitor.words import _
 
-ROUNDS = 3
-SAMPLE_PIPELINE = 10_000
-SAMPLE_SNOWNLP = 300
+if TYPE_CHECKING:
+    from classifiers._question import Row
+
+_ROUNDS: Final = 3
+_SINGLES: Final = 1_000
+_SEED: Final = 20261125
 
 
 def register(app: typer.Typer) -> None:
-    """Mount ``classify`` on ``huiyin bench``."""
+    """Mount ``classify`` on the bench commands."""
     app.command(
-        "classify", help=_("读帖文的速度与内存，附两个基准。"), epilog="huiyin bench classify --posts 100000"
+        "classify",
+        help=_("快速模型每秒每核多少条、占多少内存，附 scikit-learn 与 SnowNLP 基准。"),
+        epilog=_("例如") + ": huiyin bench classify --json",
     )(classify)
 
 
 def classify(
-    posts: Annotated[int, typer.Option("--posts", min=1000, help=_("每次测量用多少条帖文"))] = 100_000,
+    posts: Annotated[int, typer.Option("--posts", min=1_000, help=_("用多少条帖文"))] = 100_000,
+    sample: Annotated[int, typer.Option("--sample", min=100, help=_("基准用多少条帖文"))] = 3_000,
     as_json: Json = False,
 ) -> None:
-    """Measure the fast tier and the command; baselines: scikit-learn's TF-IDF with logistic regression, and SnowNLP.
+    """Measure normalisation and all answers, in this process and as a command; medians of three rounds."""
+    from monitor.cli import bench
 
-    Rates are per CPU second of the process, so a busy machine does not change them much; medians of three runs.
-    """
-    from classifiers import _baseline
-    from monitor.cli.bench import say
-
-    with tempfile.TemporaryDirectory(prefix="huiyin-bench-") as folder:
-        path = Path(folder) / "posts.jsonl"
-        load.write_posts(path, posts)
-        texts = [json.loads(line)["text"] for line in path.read_text(encoding="utf-8").splitlines()]
-        command = [_command(path, len(texts)) for _round in range(ROUNDS)]
-    tier = _tier()
-    ours = _rate(tier, texts)
-    pipeline = _rate(_baseline.pipeline(load.labelled()), texts[:SAMPLE_PIPELINE])
-    snow = _baseline.snownlp()
-    other = None if snow is None else _rate(snow, texts[:SAMPLE_SNOWNLP])
-    whole = statistics.median(rate for rate, _peak, _start in command)
-    say(
-        {
-            "bench": "classify",
-            "posts": posts,
-            "command_posts_per_core_s": round(whole),
-            "command_peak_rss_mb": round(max(peak for _rate, peak, _start in command), 1),
-            "command_cold_start_s": round(statistics.median(start for _rate, _peak, start in command), 2),
-            "tier_posts_per_core_s": round(ours),
-            "baseline_tfidf_logistic_posts_per_core_s": round(pipeline),
-            "ratio_to_tfidf_logistic": round(ours / pipeline, 1),
-            "baseline_snownlp_posts_per_core_s": None if other is None else round(other, 1),
-            "ratio_to_snownlp": None if other is None else round(ours / other),
-            "dropped": 0,
-        },
-        as_json,
-    )
+    rows = _rows()
+    texts = _texts(rows, posts)
+    figures: dict[str, Any] = {"bench": "classify", "posts": posts, "labels": 8, "rounds": _ROUNDS}
+    figures["command"] = _command(texts)
+    figures["fast_tier"] = _fast_tier(texts)
+    figures["baselines"] = _baselines(rows, texts[:sample])
+    rate = figures["fast_tier"]["posts_per_core_s"]
+    figures["ratio_to_baseline"] = {
+        name: round(rate / found["posts_per_core_s"], 1) for name, found in figures["baselines"].items()
+    }
+    bench.say(figures, as_json)
 
 
-def _tier() -> Callable[[Sequence[str]], object]:
-    from classifiers import fast
+def _rows() -> list[Row]:
+    import corpora
+    from classifiers._train import read_rows
 
-    return fast.load().classify
+    folder = Path(corpora.__path__[0]) / "domain"
+    found = [row for path in sorted(folder.glob("part*.jsonl")) for _number, row in read_rows(path)]
+    return [row for row in found if row is not None]
 
 
-def _rate(act: Callable[[Sequence[str]], object], texts: Sequence[str]) -> float:
-    """Return texts per CPU second, the median of several runs after a warm-up."""
-    act(texts[:64])
-    found = []
-    for _round in range(ROUNDS):
+def _texts(rows: Sequence[Row], count: int) -> list[str]:
+    """Return posts of the corpus in a fixed random order, no two of them equal."""
+    chance = random.Random(_SEED)  # noqa: S311
+    chosen = [str(chance.choice(rows)["text"]) for _number in range(count)]
+    return [f"{text} {number}" for number, text in enumerate(chosen)]
+
+
+def _spent(act: Callable[[], object]) -> float:
+    """Return the median processor time of several rounds."""
+    times = []
+    for _round in range(_ROUNDS):
         begun = time.process_time()
-        act(texts)
-        found.append(len(texts) / (time.process_time() - begun))
-    return statistics.median(found)
+        act()
+        times.append(time.process_time() - begun)
+    return statistics.median(times)
 
 
-def _command(path: Path, count: int) -> tuple[float, float, float]:
-    """Run ``huiyin classify`` as a user would; returns posts per CPU second, peak memory in MB, seconds for one post."""
-    one = path.with_name("one.jsonl")
-    one.write_text('{"text": "收到"}\n', encoding="utf-8")
-    _cpu, _peak, cold = _timed(one, 1)
-    cpu, peak, _wall = _timed(path, count)
-    return count / cpu, peak, cold
+def _fast_tier(texts: Sequence[str]) -> dict[str, Any]:
+    from classifiers.fast import load
+    from monitor.cli.bench import marks
+
+    model = load()
+    model.classify(texts[:1_000])
+    spent = _spent(lambda: model.classify(texts))
+    singles = []
+    for text in texts[:_SINGLES]:
+        begun = time.perf_counter()
+        model.classify([text])
+        singles.append(time.perf_counter() - begun)
+    return {
+        "posts_per_core_s": round(len(texts) / spent),
+        **{f"single_{k}": v for k, v in marks(singles).items()},
+    }
 
 
-def _timed(path: Path, count: int) -> tuple[float, float, float]:
-    """Return CPU seconds, peak memory in MB and wall seconds of one run; every line has to be answered."""
-    out = path.with_suffix(".out")
-    begun = time.monotonic()
-    with out.open("wb") as file:
-        process = subprocess.Popen(  # noqa: S603
-            [sys.executable, "-m", "monitor.cli", "classify", str(path)],
-            stdout=file,
-            stderr=subprocess.DEVNULL,
+def _command(texts: Sequence[str]) -> dict[str, Any]:
+    """Run ``huiyin classify`` over a file; the start is measured apart with one post and taken off."""
+    with tempfile.TemporaryDirectory() as folder:
+        many, one = Path(folder) / "many.jsonl", Path(folder) / "one.jsonl"
+        lines = [
+            json.dumps({"id": number, "text": text}, ensure_ascii=False) for number, text in enumerate(texts)
+        ]
+        many.write_text("\n".join(lines), encoding="utf-8")
+        one.write_text(lines[0], encoding="utf-8")
+        start = statistics.median(_run(one)[0] for _round in range(_ROUNDS))
+        runs = [_run(many) for _round in range(_ROUNDS)]
+    spent = statistics.median(run[0] for run in runs)
+    unit = 1024 if sys.platform != "darwin" else 1024 * 1024
+    return {
+        "posts_per_core_s": round(len(texts) / max(spent - start, 1e-9)),
+        "start_core_s": round(start, 2),
+        "peak_rss_mb": round(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / unit, 1),
+        "dropped": len(texts) - runs[0][1],
+    }
+
+
+def _run(path: Path) -> tuple[float, int]:
+    """Return the processor time that the command took, and how many lines it answered."""
+    before = os.times()
+    with tempfile.TemporaryFile() as answers:
+        subprocess.run(  # noqa: S603
+            [sys.executable, "-m", "monitor.cli", "classify", str(path)], stdout=answers, check=True
         )
-        _pid, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    lines = sum(1 for _line in out.open("rb"))
-    if process.returncode != 0 or lines != count:
-        raise RuntimeError(f"{count} posts went in and {lines} answers came out (exit {process.returncode})")
-    return _cpu_of(usage), usage.ru_maxrss / 1024, time.monotonic() - begun
+        answers.seek(0)
+        answered = sum(1 for _line in answers)
+    after = os.times()
+    spent = after.children_user + after.children_system - before.children_user - before.children_system
+    return spent, answered
 
 
-def _cpu_of(usage: resource.struct_rusage) -> float:
-    return float(usage.ru_utime + usage.ru_stime)
+def _baselines(rows: Sequence[Row], texts: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Measure the baselines on a sample: per post they cost the same however many there are."""
+    from classifiers import _baselines
 
-
-__all__ = ["classify", "register"]
+    readers = {
+        "sklearn_char_tfidf_logistic": _baselines.sklearn_pipelines(rows, words=False),
+        "sklearn_jieba_tfidf_logistic": _baselines.sklearn_pipelines(rows, words=True),
+    }
+    few = dict.fromkeys(readers, texts)
+    if snownlp := _baselines.snownlp():
+        readers["snownlp_sentiment"] = snownlp
+        few["snownlp_sentiment"] = texts[: max(100, len(texts) // 10)]
+    found = {}
+    for name, read in readers.items():
+        chosen = few[name]
+        read(chosen[:50])
+        spent = _spent(lambda read=read, chosen=chosen: read(chosen))  # type: ignore[misc]
+        found[name] = {"posts_per_core_s": round(len(chosen) / spent), "posts": len(chosen)}
+    return found

@@ -99,7 +99,7 @@ def _review(kind: CaseKind, deciders: frozenset[Role]) -> tuple[Move, ...]:
 
 MOVES: tuple[Move, ...] = (
     *_grievance(),
-    *_review(CaseKind.MODERATION, _only(_M)),
+    *_review(CaseKind.MODERATION, _only(_M, _O)),
     *_review(CaseKind.CARE, _only(_M, _O)),
     *_review(CaseKind.CLARIFICATION, _only(_M, _O)),
     Move(CaseKind.CLARIFICATION, "answer", _S.PENDING, _S.DECIDED, _only(_L, _O), ("reply",)),

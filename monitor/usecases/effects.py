@@ -15,11 +15,12 @@ from monitor.core.errors import BadInput, BadMove, StoreError
 from monitor.core.model import SYSTEM, Actor, CaseEvent, Effect, EffectState, ReplyState, Role
 from monitor.core.ports import Store
 from monitor.core.privacy import clean
-from monitor.core.roles import acting_role, require
+from monitor.core.roles import acting_role, may, require
 from monitor.core.workdays import first_due, shipped
 from monitor.usecases._moves import last_event
 from monitor.usecases._restraint import stands
 from monitor.usecases.deps import Deps
+from monitor.usecases.views import without_links
 
 RETRIES: Final = tuple(
     timedelta(seconds=s) for s in (5, 60, 300, 900, 3_600, 4 * 3_600, 12 * 3_600, 24 * 3_600)
@@ -284,6 +285,27 @@ _BY_HAND = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Unsettled:
+    """An effect that waits for a person, with the reference of its case; links in its text are hidden."""
+
+    effect: Effect
+    reference: str
+
+
+def unsettled(deps: Deps, actor: Actor, limit: int = 50) -> list[Unsettled]:
+    """Return the effects that nobody could settle and that this actor may, oldest first. Raises NotAllowed."""
+    require(actor, "effects.resolve")
+    with deps.uow.read() as store:
+        waiting = store.outbox.page((_S.NEEDS_HUMAN,), None, max(1, min(limit, BATCH)))
+        cases = {effect.case_id: store.cases.get(effect.case_id) for effect in waiting}
+        return [
+            Unsettled(without_links(effect), cases[effect.case_id].reference)
+            for effect in waiting
+            if actor.has(Role.ADMIN) or may(actor, "effects.resolve", case=cases[effect.case_id])
+        ]
+
+
 def resolve(deps: Deps, actor: Actor, effect_id: int, outcome: str, note: str) -> None:
     """Let a person settle an effect that nobody could: they looked at the platform themselves.
 
@@ -323,6 +345,7 @@ def resolve(deps: Deps, actor: Actor, effect_id: int, outcome: str, note: str) -
 
 __all__ = [
     "Outgoing",
+    "Unsettled",
     "later",
     "not_done",
     "refused",
@@ -331,4 +354,5 @@ __all__ = [
     "sweep",
     "take",
     "unknown",
+    "unsettled",
 ]

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
 from monitor.core.errors import BadMove
-from monitor.core.model import BINARY_LABELS, Actor, Case, CaseKind, Effect, Post, Role
+from monitor.core.model import BINARY_LABELS, Actor, Case, CaseKind, Post, Role
 from monitor.core.ports import CaseFilter, PostFilter, Store
 from monitor.core.roles import may, own_unit_only, require, visible_kinds
 from monitor.core.states import WAITING_FOR_STAFF, allowed
@@ -16,12 +15,19 @@ from monitor.usecases._record import record
 from monitor.usecases.decide import may_undo, possible
 from monitor.usecases.deps import Deps
 from monitor.usecases.replies import answerable
-from monitor.usecases.views import CaseRow, CaseView, DecisionRow, PostView, for_eyes, post_view
+from monitor.usecases.views import (
+    CaseRow,
+    CaseView,
+    DecisionRow,
+    PostView,
+    for_eyes,
+    post_view,
+    without_links,
+)
 
 MOST = 200
 SHOWN_POSTS = 200
 NEIGHBOURS = 3
-_LINK = re.compile(r"/(appeal|rate)/[\w-]+")
 _HANDED_ON = frozenset({"escalate", "proposed"})
 _TAKEN_BACK = frozenset({"undo", "noted"})
 _ELSEWHERE = frozenset({"decide", "escalate", "reroute", "undo", "answer", "rate"})
@@ -65,11 +71,6 @@ def _allowed(store: Store, deps: Deps, actor: Actor, case: Case, posts: Sequence
     return tuple(names)
 
 
-def _shown(effect: Effect) -> Effect:
-    """Return an effect without the token of its link: whoever holds one speaks for the member (C-05, M-06)."""
-    return replace(effect, text=_LINK.sub(r"/\1/…", effect.text))
-
-
 def _view(store: Store, deps: Deps, actor: Actor, case: Case) -> CaseView:
     posts = store.posts.many(store.cases.post_ids(case.id)[:SHOWN_POSTS])
     readings = store.readings.many([post.id for post in posts])
@@ -80,7 +81,7 @@ def _view(store: Store, deps: Deps, actor: Actor, case: Case) -> CaseView:
         events=tuple(store.events.of(case.id)),
         decisions=tuple(store.decisions.of(case.id)),
         replies=tuple(store.replies.of(case.id)),
-        effects=tuple(_shown(effect) for effect in store.outbox.of_case(case.id)),
+        effects=tuple(without_links(effect) for effect in store.outbox.of_case(case.id)),
         claim=store.claims.of(case.id),
         allowed=_allowed(store, deps, actor, case, posts),
         holder=_holder(case, deps.clock.now()),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -64,3 +65,11 @@ def for_eyes(actor: Actor, post: Post) -> Post:
 def post_view(actor: Actor, post: Post, reading: Reading | None) -> PostView:
     """Return ``post`` with its reading as ``actor`` may see it."""
     return PostView(for_eyes(actor, post), reading)
+
+
+_LINK = re.compile(r"/(appeal|rate)/[\w-]+")
+
+
+def without_links(effect: Effect) -> Effect:
+    """Return an effect without the token of its link: whoever holds one speaks for the member (C-05, M-06)."""
+    return replace(effect, text=_LINK.sub(r"/\1/…", effect.text))

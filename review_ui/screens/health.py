@@ -9,7 +9,7 @@ import streamlit as st
 
 from monitor.core.model import Actor
 from monitor.core.roles import may
-from monitor.usecases import health
+from monitor.usecases import effects, health
 from monitor.usecases.health import HealthView
 from monitor.words import _
 from review_ui import session
@@ -105,6 +105,39 @@ def queues(view: HealthView) -> None:
         card.note("halt", _("有 {n} 条发出结果需要人工核对。").format(n=view.outbox["needs_human"]))
 
 
+def _resolve(effect_id: int, result: str) -> None:
+    def act(actor: Actor) -> str:
+        note = str(st.session_state.get(f"saw_{effect_id}", "")).strip()
+        effects.resolve(session.deps(), actor, effect_id, result, note)
+        return _("已记录：第 {n} 条发出").format(n=effect_id)
+
+    outcome.attempt(act)
+
+
+def unsettled(actor: Actor) -> None:
+    """Draw what left with an outcome that nobody knows: a person looks at the channel and says what is there."""
+    waiting = effects.unsettled(session.deps(), actor)
+    if not waiting:
+        return
+    card.note("halt", _("请到渠道里看一眼，再选择：已经发出的不要再发。"))
+    names = {"sent": _("已在渠道里"), "again": _("没有，再发一次"), "cancel": _("不再发出")}
+    for one in waiting:
+        effect = one.effect
+        with st.container(border=True, key=f"effect_{effect.id}"):
+            where = f"{effect.channel} · {effect.thread or ''} · {one.reference} · {effect.kind} · {effect.last_error or ''}"
+            card.meta(escape(where))
+            st.text(effect.text or "")
+            st.text_input(_("看到了什么（必填）"), key=f"saw_{effect.id}", max_chars=500)
+            with st.container(horizontal=True):
+                for result, label in names.items():
+                    st.button(
+                        label,
+                        key=f"{result}_{effect.id}_{effect.fence}",
+                        on_click=_resolve,
+                        args=(effect.id, result),
+                    )
+
+
 def _replay() -> None:
     def act(actor: Actor) -> str:
         n = health.replay_parked(session.deps(), actor)
@@ -147,6 +180,8 @@ def show() -> None:
     parts(view)
     channels(view)
     queues(view)
+    if may(actor, "effects.resolve"):
+        unsettled(actor)
     if view.jobs.get("parked", 0) and may(actor, "health.replay_parked"):
         st.button(_("放回搁置的帖文"), key="replay_parked", on_click=_replay)
     quarantine(view)

@@ -320,3 +320,30 @@ def test_signing_out_everywhere_ends_this_session_too(opened: Any, world: Deps) 
     at = opened("mod.li", "me")
     at.button(key="out_everywhere").click().run()
     assert "登录已结束" in html(at)
+
+
+def test_a_person_settles_what_nobody_could(opened: Any, world: Deps) -> None:
+    from monitor.core.model import Action, EffectState
+    from monitor.usecases import decide, effects
+
+    case = next(c for c in pending(world, CaseKind.MODERATION) if c.policy == "spam")
+    with world.uow.read() as store:
+        moderator = store.accounts.get("mod.li").actor()
+        post = store.posts.get(store.cases.post_ids(case.id)[0])
+    quote = (post.id, 0, len(post.text))
+    request = decide.DecisionRequest(case.id, case.version, Action.REMOVE, RuleCode.SPAM_AD, quote)
+    decide.decide(world, moderator, request)
+    world.clock.advance(seconds=30)  # type: ignore[attr-defined]
+    for one in effects.take(world, 50):
+        effects.refused(world, one.effect, "connector.rejected")
+    at = opened("off.zhao", "health")
+    assert "/appeal/" not in html(at).replace("/appeal/…", "")
+    press = next(b for b in at.button if b.key and b.key.startswith("sent_"))
+    number = int(press.key.split("_")[1])
+    press.click().run()
+    with world.uow.read() as store:
+        assert store.outbox.get(number).state is EffectState.NEEDS_HUMAN, "a note is needed"
+    at.text_input(key=f"saw_{number}").set_value("群里已经看不到了").run()
+    next(b for b in at.button if b.key == press.key).click().run()
+    with world.uow.read() as store:
+        assert store.outbox.get(number).state is EffectState.SENT

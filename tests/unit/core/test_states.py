@@ -123,10 +123,10 @@ def test_the_life_of_what_is_reviewed(kind: CaseKind) -> None:
         fold(kind, [event("accept")])
 
 
-def test_only_moderators_decide_moderation() -> None:
+def test_moderators_decide_moderation_and_officers_what_was_escalated_to_them() -> None:
     for role in Role:
         can = "decide" in allowed(case(CaseKind.MODERATION, S.PENDING), actor(role))
-        assert can is (role is Role.MODERATOR)
+        assert can is (role in (Role.MODERATOR, Role.OFFICER))
 
 
 def test_a_clarification_is_settled_by_an_answer() -> None:

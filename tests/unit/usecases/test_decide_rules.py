@@ -88,7 +88,7 @@ def test_a_ground_without_a_restriction_is_not_kept(deps: Deps) -> None:
 # --- who -------------------------------------------------------------------------------------------
 
 _DECIDERS = {
-    CaseKind.MODERATION: {MODERATOR},
+    CaseKind.MODERATION: {MODERATOR, OFFICER},
     CaseKind.CARE: {MODERATOR, OFFICER},
     CaseKind.CLARIFICATION: {MODERATOR, OFFICER},
     CaseKind.GRIEVANCE: set(),

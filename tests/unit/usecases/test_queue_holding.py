@@ -245,7 +245,7 @@ _FORCE = {"remove", "hide", "mute"}
     ("kind", "who", "names"),
     [
         (CaseKind.MODERATION, MODERATOR, _PLAIN | _FORCE | {"grievance", "clarify"}),
-        (CaseKind.MODERATION, OFFICER, set()),
+        (CaseKind.MODERATION, OFFICER, _PLAIN | {"grievance", "clarify"}),
         (CaseKind.CARE, MODERATOR, _PLAIN | {"grievance", "clarify"}),
         (CaseKind.CARE, OFFICER, _PLAIN | {"grievance", "clarify"}),
         (CaseKind.CARE, CUSTODIAN, set()),
