@@ -1,4 +1,4 @@
-"""Why a linear answer was given: the stretches of text that carried the sum, for many posts at once.
+"""Why a linear answer was given: the stretches of text that carried the sum, for many answers at once.
 
 The weight of a feature is dealt to the characters that it covers. A stretch is the run of characters with the
 largest sum above half the mean gain; what is not helpful costs that half, so a stretch neither swallows the post
@@ -8,7 +8,7 @@ nor falls apart into letters.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -18,65 +18,83 @@ from classifiers._text import Batch
 
 SPANS: Final = 2  # stretches of one answer
 LONGEST: Final = 24  # code points of one stretch
-_WALL: Final = 1e6  # stands between rows: no stretch is worth crossing it
+_WALL: Final = 1e6  # stands between answers: no stretch is worth crossing it
 _LEVEL: Final = 0.5
+_WORTH: Final = 0.25  # a further stretch is told when it carries this share of the first
 
 Floats = npt.NDArray[np.float64]
-
-
-# Row, span [first, last) in ``Batch.codes``, and the span [start, end) of the original text behind it.
+# Number of the answer, span [first, last) in ``Batch.codes``, and the span [start, end) of the original text behind it.
 Stretch = tuple[int, int, int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
+class Asked:
+    """Answers to explain: the column of weights and the row of the batch of each."""
+
+    columns: Rows
+    rows: Rows
+
+
+@dataclass(frozen=True, slots=True)
 class _Flat:
-    """The chosen rows end to end: each begins with the break before it, a place that no stretch may hold.
+    """The rows of the answers end to end: each begins with the break before it, a place that no stretch may hold.
 
     Attributes:
-        rows: the chosen rows.
-        bases: where each begins; length rows + 1.
+        asked: the answers; their rows hold some text.
+        lengths: how many places each has.
+        bases: where each begins.
         shift: what to add to a place to find the code in ``Batch.codes``.
     """
 
-    rows: Rows
+    asked: Asked
+    lengths: Rows
     bases: Rows
     shift: Rows
 
-    def owner(self, places: Rows) -> Rows:
-        """Return for each place the index of its row."""
-        return np.searchsorted(self.bases, places, side="right") - 1
+    def places(self) -> Rows:
+        """Return for every place the position in ``Batch.codes``."""
+        return np.arange(int(self.lengths.sum())) + np.repeat(self.shift, self.lengths)
+
+    def spread(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Repeat one value for each answer over its places."""
+        return np.repeat(values, self.lengths)
 
 
 def stretches(
-    weights: npt.NDArray[np.float32], slots: Buckets, found: Grams, batch: Batch, rows: Rows
+    table: npt.NDArray[np.float32], slots: Buckets, found: Grams, batch: Batch, asked: Asked
 ) -> list[Stretch]:
-    """Return up to ``SPANS`` stretches of each row, strongest first; rows without a text have none.
+    """Return up to ``SPANS`` stretches of each answer, strongest first; about a row without a text there are none.
 
     Args:
-        weights: one column of weights.
-        slots: for each bucket its place in ``weights``.
+        table: weights, a row for each slot.
+        slots: for each bucket its row in ``table``.
         found: the features of the batch, words included.
         batch: the normalised texts.
-        rows: the rows to explain, ascending.
+        asked: what to explain.
     """
-    rows = rows[np.diff(batch.bounds)[rows] > 1]
-    if not len(rows):
+    lengths = np.diff(batch.bounds)[asked.rows]
+    numbers = np.flatnonzero(lengths > 1)
+    if not len(numbers):
         return []
-    lengths = np.diff(batch.bounds)[rows]
-    bases = np.concatenate((np.zeros(1, dtype=np.int64), np.cumsum(lengths)))
-    flat = _Flat(rows, bases, batch.bounds[rows] - bases[:-1])
-    shares = _shares(weights, slots, found, flat)
-    values = _above_level(shares, flat)
+    flat = _flat(batch, Asked(asked.columns[numbers], asked.rows[numbers]), lengths[numbers])
+    values = _above_level(_shares(table, slots, found, flat), flat)
     told: list[Stretch] = []
+    least: Floats = np.full(len(numbers), -np.inf)
     for turn in range(SPANS):
         starts, ends, sums = _largest(values, flat)
-        good = np.flatnonzero((sums > 0) | (turn == 0))
+        good = np.flatnonzero(sums > least)
         first, last = starts[good] + flat.shift[good] - 1, ends[good] + flat.shift[good] - 1
-        columns = (rows[good], first, last, batch.starts[first], batch.ends[last - 1])
+        columns = (numbers[good], first, last, batch.starts[first], batch.ends[last - 1])
         told += zip(*(column.tolist() for column in columns), strict=True)
         if turn + 1 < SPANS:
-            _wall_off(values, starts[good], ends[good])
+            least = np.maximum(_WORTH * sums, 0.0)
+            _wall_off(values, starts, ends)
     return told
+
+
+def _flat(batch: Batch, asked: Asked, lengths: Rows) -> _Flat:
+    bases = np.cumsum(lengths) - lengths
+    return _Flat(asked, lengths, bases, batch.bounds[asked.rows] - bases)
 
 
 def _wall_off(values: Floats, starts: Rows, ends: Rows) -> None:
@@ -87,46 +105,45 @@ def _wall_off(values: Floats, starts: Rows, ends: Rows) -> None:
     values[np.cumsum(edges[:-1], dtype=np.int8) > 0] = -_WALL
 
 
-def _shares(weights: npt.NDArray[np.float32], slots: Buckets, found: Grams, flat: _Flat) -> Floats:
+def _shares(table: npt.NDArray[np.float32], slots: Buckets, found: Grams, flat: _Flat) -> Floats:
     """Return each place's share of the sum."""
-    size = int(flat.bases[-1])
-    places = np.arange(size) + np.repeat(flat.shift, np.diff(flat.bases))
-    dealt = weights[slots[found.buckets[places]]].astype(np.float64)
+    places = flat.places()
+    size = len(places)
+    columns = flat.spread(flat.asked.columns)
+    dealt = table[slots[found.buckets[places]], columns[:, None]]
     shares = np.zeros(size + max(found.orders), dtype=np.float64)
     for column, order in enumerate(found.orders):
-        part = dealt[:, column] / order
+        part = dealt[:, column] / np.float32(order)
         for step in range(order):
             shares[step : step + size] += part
-    _add_words(shares, weights, slots, found, flat)
+    if found.extras is not None:
+        _add_words(shares, table, slots, found, flat)
     return shares[:size]
 
 
 def _add_words(
-    shares: Floats, weights: npt.NDArray[np.float32], slots: Buckets, found: Grams, flat: _Flat
+    shares: Floats, table: npt.NDArray[np.float32], slots: Buckets, found: Grams, flat: _Flat
 ) -> None:
-    if found.extras is None:
-        return
+    assert found.extras is not None
     words = found.extras.words
-    base = np.full(len(found.bounds) - 1, -1, dtype=np.int64)
-    base[flat.rows] = flat.shift
-    mine = np.flatnonzero(base[words.rows] >= 0)
-    starts = words.starts[mine] - base[words.rows[mine]] + 1
+    edges = np.searchsorted(words.rows, np.arange(len(found.bounds)))
+    many = np.diff(edges)[flat.asked.rows]
+    mine = np.arange(int(many.sum())) + np.repeat(edges[flat.asked.rows] - (np.cumsum(many) - many), many)
+    starts = words.starts[mine] - np.repeat(flat.shift, many) + 1
     lengths = words.lengths[mine]
-    dealt = weights[slots[words.buckets[mine]]].astype(np.float64) / lengths
-    first = np.cumsum(lengths) - lengths
-    places = np.repeat(starts - first, lengths) + np.arange(int(lengths.sum()))
+    dealt = table[slots[words.buckets[mine]], np.repeat(flat.asked.columns, many)] / lengths
+    places = np.arange(int(lengths.sum())) + np.repeat(starts - (np.cumsum(lengths) - lengths), lengths)
     shares += np.bincount(places, np.repeat(dealt, lengths), len(shares))
 
 
 def _above_level(shares: Floats, flat: _Flat) -> Floats:
     """Take half the mean gain of its row from every share; wall off the rows."""
-    firsts = flat.bases[:-1]
-    gains = np.where(shares > 0, shares, 0.0)
-    gains[firsts] = 0.0
-    many = np.maximum(np.add.reduceat((gains > 0).astype(np.int64), firsts), 1)
-    level = _LEVEL * np.add.reduceat(gains, firsts) / many
-    values = shares - np.repeat(level, np.diff(flat.bases))
-    values[firsts] = -_WALL
+    gains = np.maximum(shares, 0.0)
+    gains[flat.bases] = 0.0
+    many = np.add.reduceat(gains > 0, flat.bases, dtype=np.int64)
+    level = _LEVEL * np.add.reduceat(gains, flat.bases) / np.maximum(many, 1)
+    values: Floats = shares - flat.spread(level)
+    values[flat.bases] = -_WALL
     return values
 
 
@@ -135,10 +152,9 @@ def _largest(values: Floats, flat: _Flat) -> tuple[Rows, Rows, Floats]:
     sums = np.concatenate((np.zeros(1), np.cumsum(values)))
     lowest = _lowest(sums)
     gain = sums[1:] - sums[lowest[:-1]]
-    firsts = flat.bases[:-1]
-    best = np.maximum.reduceat(gain, firsts)
-    hits = np.flatnonzero(gain == np.repeat(best, np.diff(flat.bases)))
-    at = hits[np.unique(flat.owner(hits), return_index=True)[1]]
+    best = np.maximum.reduceat(gain, flat.bases)
+    hits = np.flatnonzero(gain == flat.spread(best))
+    at = hits[np.searchsorted(hits, flat.bases)]
     return lowest[at], at + 1, best
 
 

@@ -391,7 +391,8 @@ def _gaps(codes: Codes) -> npt.NDArray[np.bool_] | None:
     joined = (gap == 0) & cjk[:-1] & cjk[1:]
     single = ~(np.append(joined, False) | np.append(False, joined))
     closing |= inside & single[:-1] & single[1:]
-    closing |= inside & _known(codes[solid[:-1]], codes[solid[1:]])
+    gaps = np.flatnonzero(inside)
+    closing[gaps] |= _known(codes[solid[gaps]], codes[solid[gaps + 1]])
     if not closing.any():
         return None
     mark = np.zeros(len(kinds) + 1, dtype=np.int8)
@@ -402,13 +403,19 @@ def _gaps(codes: Codes) -> npt.NDArray[np.bool_] | None:
 
 def _known(first: Codes, second: Codes) -> npt.NDArray[np.bool_]:
     """Mark which pairs of codes are a word that people hide, as meant or by its sound."""
-    return np.isin((first.astype(np.int64) << 32) | second, _hidden_words())
+    return _among((first.astype(np.int64) << 32) | second, _hidden_words())
+
+
+def _among(keys: npt.NDArray[np.int64], known: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    """Mark which keys are in the ascending ``known``."""
+    at = np.minimum(np.searchsorted(known, keys), len(known) - 1)
+    return np.asarray(known[at] == keys)
 
 
 @lru_cache(maxsize=1)
 def _hidden_words() -> npt.NDArray[np.int64]:
     words = {*sounds(), *sounds().values()}
-    return np.array([(ord(word[0]) << 32) | ord(word[1]) for word in words], dtype=np.int64)
+    return np.array(sorted((ord(word[0]) << 32) | ord(word[1]) for word in words), dtype=np.int64)
 
 
 def _triggered(codes: Codes, bounds: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
@@ -418,7 +425,7 @@ def _triggered(codes: Codes, bounds: npt.NDArray[np.int64]) -> npt.NDArray[np.in
     found = kinds[hits]
     sure = (found & _EXPAND) != 0
     pairs = np.flatnonzero(found & _PAIR)
-    sure[pairs] |= np.isin(_keys(codes, hits[pairs]), _split_keys())
+    sure[pairs] |= _among(_keys(codes, hits[pairs]), _split_keys())
     rows = np.searchsorted(bounds, hits, side="right") - 1
     asked = np.unique(rows[(found & _LEAD) != 0])
     leads = [row for row in asked.tolist() if _any_lead().search(_slice(codes, bounds, row))]
@@ -432,7 +439,7 @@ def _keys(codes: Codes, places: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
 
 @lru_cache(maxsize=1)
 def _split_keys() -> npt.NDArray[np.int64]:
-    return np.array([(ord(pair[0]) << 32) | ord(pair[1]) for pair in _SPLIT], dtype=np.int64)
+    return np.array(sorted((ord(pair[0]) << 32) | ord(pair[1]) for pair in _SPLIT), dtype=np.int64)
 
 
 def _slice(codes: Codes, bounds: npt.NDArray[np.int64], row: int) -> str:
@@ -491,10 +498,10 @@ def _mend(text: str, starts: Index, ends: Index) -> tuple[Codes, Index, Index]:
         if _any_lead().search(text):
             for pattern, meant in _rules():
                 text, starts, ends = _replace(pattern, meant, text, starts, ends)
-        codes, starts, ends = _clean(_encode(text), starts, ends)
-        text = _decode(codes)
         if text == before:
             break
+        codes, starts, ends = _clean(_encode(text), starts, ends)
+        text = _decode(codes)
     return _encode(text), starts, ends
 
 

@@ -20,7 +20,7 @@ from classifiers import _artifact
 from classifiers._artifact import Head, Model
 from classifiers._features import Buckets, Grams, grams, ones
 from classifiers._look import sheet, width
-from classifiers._reasons import stretches
+from classifiers._reasons import Asked, stretches
 from classifiers._registry import BY_LABEL, YES_NO
 from classifiers._text import Batch, normalise_batch, plain
 from monitor.core.errors import ClassifierError
@@ -146,14 +146,13 @@ class FastTier:
     def _batch(self, texts: Sequence[str], explain: bool) -> list[Reading]:
         seen = self._see(texts)
         chances = self._first_chances(seen)
-        columns: list[list[Signal]] = []
-        flags: dict[Label, npt.NDArray[np.bool_]] = {}
-        for label in YES_NO:
-            (column,) = self._first.where(label)
-            flags[label] = chances[:, column] >= self.thresholds[label]
-            told = np.arange(len(texts)) if explain else np.flatnonzero(flags[label])
-            reasons = self._reasons(label, column, told, seen, texts)
-            columns.append(_answers(label, chances[:, column], flags[label], reasons))
+        flags = {label: chances[:, self._first.where(label)[0]] >= self.thresholds[label] for label in YES_NO}
+        told = {label: np.ones(len(texts), dtype=np.bool_) for label in YES_NO} if explain else flags
+        reasons = self._reasons(told, seen, texts)
+        columns = [
+            _answers(label, chances[:, self._first.where(label)[0]], flags[label], reasons[label])
+            for label in YES_NO
+        ]
         columns.append(_chosen(self._first, Label.SENTIMENT, chances))
         signals = [list(row) for row in zip(*columns, strict=True)]
         self._ask_then(seen, flags, signals)
@@ -177,17 +176,24 @@ class FastTier:
                     signals[row].append(signal)
 
     def _reasons(
-        self, label: Label, column: int, rows: npt.NDArray[np.int64], seen: Seen, texts: Sequence[str]
-    ) -> list[tuple[Reason, ...]]:
-        """Return for every row its reasons in the order of the text; none for rows that are not named."""
-        reasons: list[tuple[Reason, ...]] = [()] * len(texts)
-        explain, whole = BY_LABEL[label].explain, seen.plain
-        weights = np.ascontiguousarray(self._first.table[:, column])
-        for row, first, last, start, end in stretches(weights, self._slots, seen.found, seen.batch, rows):
-            told = Reason(start, end, texts[row][start:end], explain(whole[first:last]))
-            before = reasons[row]
+        self, told: Flags, seen: Seen, texts: Sequence[str]
+    ) -> dict[Label, list[tuple[Reason, ...]]]:
+        """Return for every question and row the reasons in the order of the text; none for what is not told."""
+        reasons: dict[Label, list[tuple[Reason, ...]]] = {label: [()] * len(texts) for label in told}
+        labels = list(told)
+        which, rows = np.nonzero(np.array([told[label] for label in labels]))
+        where = np.array([self._first.where(label)[0] for label in labels])
+        asked = Asked(where[which], rows)
+        answers, of, whole = which.tolist(), rows.tolist(), seen.plain
+        for number, first, last, start, end in stretches(
+            self._first.table, self._slots, seen.found, seen.batch, asked
+        ):
+            label, row = labels[answers[number]], of[number]
+            why = BY_LABEL[label].explain(whole[first:last])
+            reason = Reason(start, end, texts[row][start:end], why)
+            before = reasons[label][row]
             early = before and start < before[0].start
-            reasons[row] = (told, *before) if early else (*before, told)
+            reasons[label][row] = (reason, *before) if early else (*before, reason)
         return reasons
 
 

@@ -144,7 +144,9 @@ def actions(view: CaseView, keys: bool) -> None:
                 shortcut=press.key if keys and not off else None,
                 type="primary" if press.name == "keep" else "secondary",
             )
-    if not acts[1].allowed:
+    if view.case.kind is CaseKind.CARE:
+        card.meta(_("关怀事项：先确认人是否安全、有没有人在身边，再处理；这里不移除。"))
+    elif not acts[1].allowed:
         card.meta(_("此渠道不支持移除，或你没有这项权限。"))
 
 

@@ -1,7 +1,7 @@
 """Make the screenshots of docs/screens from running screens.
 
-``python tests/screens/shoot.py --address http://127.0.0.1:8501 --moderator LOGIN --leader LOGIN --officer LOGIN
---password WORDS`` photographs a running demo; without ``--address`` it serves a seeded week of its own.
+``python tests/screens/shoot.py --address http://127.0.0.1:8501 --moderator LOGIN:PASSWORD --leader LOGIN:PASSWORD
+--officer LOGIN:PASSWORD`` photographs a running demo; without ``--address`` it serves a seeded week of its own.
 """
 
 from __future__ import annotations
@@ -36,9 +36,10 @@ def _save(page: Any, name: str, folder: Path) -> None:
     assert size < LIMIT, f"{path.name} is larger than {LIMIT} bytes"
 
 
-def _signed_in(browser: Any, address: str, login: str, password: str, path: str) -> Any:
+def _signed_in(browser: Any, address: str, account: str, path: str) -> Any:
+    login, _colon, password = account.partition(":")
     page = browser.new_context(viewport=WIDE, locale="zh-CN").new_page()
-    hand.sign_in(page, address, login, password, path)
+    hand.sign_in(page, address, login, password or screens_seed.PASSWORD, path)
     page.wait_for_selector("h1", timeout=60_000)
     page.wait_for_timeout(1500)
     return page
@@ -52,7 +53,12 @@ def shoot(browser: Any, address: str, chosen: argparse.Namespace) -> None:
     door.goto(f"{address}/login")
     _save(door, "login", folder)
 
-    page = _signed_in(browser, address, chosen.moderator, chosen.password, "/")
+    page = _signed_in(browser, address, chosen.moderator, "/")
+    for _step in range(40):
+        if page.get_by_role("button", name="移除").first.is_enabled():
+            break
+        page.keyboard.press("s")
+        page.wait_for_timeout(900)
     _save(page, "queue", folder)
     page.keyboard.press("d")
     page.wait_for_timeout(800)
@@ -67,7 +73,7 @@ def shoot(browser: Any, address: str, chosen: argparse.Namespace) -> None:
         ("health", chosen.officer, "/health"),
         ("answer", chosen.leader, "/answer"),
     ):
-        _save(_signed_in(browser, address, login, chosen.password, path), name, folder)
+        _save(_signed_in(browser, address, login, path), name, folder)
 
 
 @contextmanager
@@ -86,7 +92,6 @@ def main() -> None:
     parser.add_argument("--moderator", default="mod.li")
     parser.add_argument("--leader", default="lead.chen")
     parser.add_argument("--officer", default="off.zhao")
-    parser.add_argument("--password", default=screens_seed.PASSWORD)
     parser.add_argument("--chromium", default="/usr/bin/chromium")
     parser.add_argument("--folder", type=Path, default=DOCS)
     chosen = parser.parse_args()

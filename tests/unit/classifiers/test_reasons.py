@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from classifiers import _reasons
 from classifiers._features import BITS, grams
-from classifiers._reasons import LONGEST, SPANS, stretches
+from classifiers._reasons import LONGEST, SPANS, Asked, stretches
 from classifiers._text import normalise_batch
 
 WORDS = st.text(st.sampled_from("听说绩效砍半食堂 ab,1"), max_size=60)
@@ -22,9 +22,11 @@ def found(
     slots = np.zeros(1 << BITS, dtype=np.int32)
     known, _ = grams(normalise_batch([telling]), extras=True).distinct()
     slots[known] = 1
-    weights = np.array([0.0, 1.0], dtype=np.float32)
-    chosen = np.arange(len(texts)) if rows is None else np.array(rows)
-    return stretches(weights, slots, grams(batch, extras=True), batch, chosen)
+    table = np.array([[9.0, 0.0], [9.0, 1.0]], dtype=np.float32)
+    chosen = np.arange(len(texts)) if rows is None else np.array(rows, dtype=np.int64)
+    asked = Asked(np.ones(len(chosen), dtype=np.int64), chosen)
+    told = stretches(table, slots, grams(batch, extras=True), batch, asked)
+    return [(int(chosen[number]), *spans) for number, *spans in told]  # type: ignore[misc]
 
 
 def test_telling_words_are_found() -> None:
@@ -41,6 +43,22 @@ def test_second_stretch_is_another_one() -> None:
     assert len(spans) == 2
     (one, two) = sorted(spans)
     assert one[1] <= two[0]
+
+
+def test_a_weak_second_stretch_is_not_told() -> None:
+    assert len(found(["兼职刷单的来" + "嗯" * 20 + "单"], "兼职刷单")) == 1
+
+
+def test_answers_about_one_row_do_not_mix() -> None:
+    """Two columns over one row: each is explained by its own weights."""
+    batch = normalise_batch(["食堂" + "嗯" * 10 + "绩效"])
+    slots = np.zeros(1 << BITS, dtype=np.int32)
+    for slot, word in ((1, "食堂"), (2, "绩效")):
+        slots[grams(normalise_batch([word]), (BITS), (2,)).buckets[1]] = slot
+    table = np.array([[0, 0], [1, 0], [0, 1]], dtype=np.float32)
+    asked = Asked(np.array([0, 1]), np.array([0, 0]))
+    told = stretches(table, slots, grams(batch, extras=True), batch, asked)
+    assert [(number, start, end) for number, _, _, start, end in told] == [(0, 0, 2), (1, 12, 14)]
 
 
 def test_only_the_named_rows_are_told() -> None:
@@ -75,7 +93,8 @@ def test_the_largest_sum_is_found(values: list[float], second: int) -> None:
     lengths = [len(row) + 1 for row in rows]
     bases = np.concatenate(([0], np.cumsum(lengths)))
     laid = np.concatenate([[-1e6, *row] for row in rows])
-    flat = _reasons._Flat(np.arange(2), bases, np.zeros(2, dtype=np.int64))
+    nothing = np.zeros(2, dtype=np.int64)
+    flat = _reasons._Flat(Asked(nothing, nothing), np.array(lengths), bases[:-1], nothing)
     starts, ends, sums = _reasons._largest(laid, flat)
     for number, row in enumerate(rows):
         if not row:
