@@ -21,11 +21,13 @@ import numpy as np
 import numpy.typing as npt
 
 from classifiers._features import HASH_VERSION, word_list
+from classifiers._look import Look
 from classifiers._text import NORMALISER_VERSION
 from monitor.core.errors import ClassifierError
 
 SHIPPED: Final = Path(__file__).parent / "weights"
 FORMAT: Final = 2
+_STEPS: Final = 31  # either way from zero: finer ones make the file larger and move no answer
 _VERSION: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 _ACTIVE: Final = "active.json"
 
@@ -41,14 +43,11 @@ class Head:
         label: the question.
         value: the answer ("1" for yes/no).
         bias: the score is sum / length + bias.
-        slope, offset: probability = logistic(slope * score + offset), unless the model has a look for the question.
     """
 
     label: str
     value: str
     bias: float
-    slope: float
-    offset: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +62,7 @@ class Model:
         norms: shape (known,): squared weight of a feature in the length of a post.
         unseen: the same for a feature without a row.
         heads: what the columns mean.
-        looks: question -> coefficients of its second look (see ``_look``).
+        looks: question -> what turns scores into probabilities (see ``_look``).
         thresholds: label -> operating point, yes/no questions only.
     """
 
@@ -75,7 +74,7 @@ class Model:
     norms: Floats
     unseen: float
     heads: tuple[Head, ...]
-    looks: Mapping[str, tuple[float, ...]]
+    looks: Mapping[str, Look]
     thresholds: Mapping[str, float]
     card: str = ""
     facts: Mapping[str, Any] = field(default_factory=dict)
@@ -103,8 +102,8 @@ def save(model: Model, folder: Path, evaluation: Mapping[str, Any], facts: Mappi
         "bits": model.bits,
         "orders": list(model.orders),
         "labels": list(dict.fromkeys(head.label for head in model.heads)),
-        "heads": [[h.label, h.value, h.bias, h.slope, h.offset] for h in model.heads],
-        "looks": {label: list(look) for label, look in model.looks.items()},
+        "heads": [[h.label, h.value, h.bias] for h in model.heads],
+        "looks": {label: [list(row) for row in look] for label, look in model.looks.items()},
         "thresholds": dict(model.thresholds),
         "weights_sha256": hashlib.sha256(weights).hexdigest(),
         **facts,
@@ -116,8 +115,8 @@ def save(model: Model, folder: Path, evaluation: Mapping[str, Any], facts: Mappi
 
 
 def _pack(model: Model) -> bytes:
-    """Keep the weights as 8-bit steps per column, zipped; the same model gives the same bytes."""
-    scales = np.maximum(np.abs(model.weights).max(axis=0), 1e-9) / 127
+    """Keep the weights as whole steps per column, zipped; the same model gives the same bytes."""
+    scales = np.maximum(np.abs(model.weights).max(axis=0), 1e-9) / _STEPS
     arrays = {
         "gaps": np.diff(model.buckets, prepend=0).astype(np.uint32),
         "steps": np.rint(model.weights / scales).astype(np.int8).T.copy(),
@@ -180,9 +179,7 @@ def _mend(folder: Path, fault: str) -> str:
 
 
 def _unpack(manifest: Mapping[str, Any], packed: bytes, folder: Path) -> Model:
-    heads = tuple(
-        Head(str(h[0]), str(h[1]), float(h[2]), float(h[3]), float(h[4])) for h in manifest["heads"]
-    )
+    heads = tuple(Head(str(h[0]), str(h[1]), float(h[2])) for h in manifest["heads"])
     with np.load(io.BytesIO(packed), allow_pickle=False) as arrays:
         buckets = np.cumsum(arrays["gaps"].astype(np.int64)).astype(np.int32)
         weights = arrays["steps"].T * arrays["scales"].astype(np.float32)
@@ -197,7 +194,10 @@ def _unpack(manifest: Mapping[str, Any], packed: bytes, folder: Path) -> Model:
         norms=norms,
         unseen=unseen,
         heads=heads,
-        looks={str(label): tuple(map(float, look)) for label, look in manifest["looks"].items()},
+        looks={
+            str(label): tuple(tuple(map(float, row)) for row in look)
+            for label, look in manifest["looks"].items()
+        },
         thresholds={str(label): float(value) for label, value in manifest["thresholds"].items()},
         card=(folder / "card.md").read_text(encoding="utf-8") if (folder / "card.md").exists() else "",
         facts=manifest,

@@ -115,7 +115,6 @@ def _answers(
         return Answers(names, truth, said, np.column_stack((1 - yes, yes)))
     scores = model.scores(texts)
     chance = np.column_stack([scores[f"{question.label}={value}"] for value in names]).astype(np.float64)
-    chance /= chance.sum(axis=1, keepdims=True)
     return Answers(names, truth, chance.argmax(axis=1), chance)
 
 

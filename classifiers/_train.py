@@ -21,7 +21,7 @@ from scipy.sparse import csr_matrix, vstack
 
 from classifiers._artifact import Head, Model
 from classifiers._features import BITS, ORDERS, grams
-from classifiers._look import sheet
+from classifiers._look import Look, chances, own, sheet
 from classifiers._question import Question
 from classifiers._registry import QUESTIONS
 from classifiers._text import normalise_batch
@@ -211,18 +211,8 @@ class Trained:
     def unseen_chances(self, question: Question) -> Floats:
         """Return examples x possible answers: probabilities from models that had not seen the example's group."""
         where = [at for at, task in enumerate(self.tasks) if task.question is question]
-        score = self.unseen[:, where]
-        look = self.model.looks.get(str(question.label))
-        if look is not None:
-            logit = (sheet(self.unseen[:, _always(self.tasks)]) @ np.array(look))[:, None]
-        else:
-            heads = [self.model.heads[at] for at in where]
-            logit = score * np.array([h.slope for h in heads]) + np.array([h.offset for h in heads])
-        chance: Floats = 1.0 / (1.0 + np.exp(-np.clip(logit, -30, 30)))
-        if not question.values:
-            return np.hstack((1 - chance, chance))
-        shares: Floats = chance / chance.sum(axis=1, keepdims=True)
-        return shares
+        found = chances(self.model.looks[str(question.label)], _looked_at(question, self.tasks, self.unseen))
+        return found if len(where) > 1 else np.hstack((1 - found, found))
 
 
 def train(examples: Sequence[Example], version: str, questions: Sequence[Question] = QUESTIONS) -> Trained:
@@ -245,8 +235,8 @@ def _train(examples: Sequence[Example], version: str, questions: Sequence[Questi
     ready = scaled(matrix, scale)
     columns = [_solve(ready[task.rows], task.yes) for task in tasks]
     heads = tuple(
-        _head(task, column, unseen[:, at])
-        for at, (task, column) in enumerate(zip(tasks, columns, strict=True))
+        Head(str(task.question.label), task.value, round(column.bias, 6))
+        for task, column in zip(tasks, columns, strict=True)
     )
     weights = np.column_stack([column.weights for column in columns]) * scale.weight[:-1, None]
     model = Model(
@@ -258,7 +248,7 @@ def _train(examples: Sequence[Example], version: str, questions: Sequence[Questi
         norms=(scale.weight[:-1] ** 2).astype(np.float32),
         unseen=float(scale.weight[-1] ** 2),
         heads=heads,
-        looks=_looks(tasks, unseen, [example.group for example in examples]),
+        looks={str(question.label): _look(question, tasks, unseen) for question in questions},
         thresholds={str(q.label): round(q.threshold, 4) for q in questions if not q.values},
     )
     return Trained(model, examples, tasks, unseen)
@@ -317,57 +307,34 @@ def _solve(matrix: csr_matrix, yes: Ints) -> Column:
 # --- from scores to probabilities ------------------------------------------------------------------
 
 
-def _head(task: Task, column: Column, unseen: Floats) -> Head:
-    """Fit slope and offset of the probability on unseen scores (Platt)."""
-    coefficients = _logistic_fit(unseen[task.rows, None], task.yes, 1e4)
-    label = str(task.question.label)
-    return Head(
-        label, task.value, round(column.bias, 6), round(coefficients[1], 6), round(coefficients[0], 6)
-    )
+def _looked_at(question: Question, tasks: Sequence[Task], unseen: Floats) -> Floats:
+    """Return what a question looks at, for every example."""
+    if question.values:
+        mine = [at for at, task in enumerate(tasks) if task.question is question]
+        return own(unseen[:, mine]).astype(np.float64)
+    always = [at for at, task in enumerate(tasks) if not task.question.given]
+    return sheet(unseen[:, always]).astype(np.float64)
 
 
-def _looks(tasks: Sequence[Task], unseen: Floats, groups: Sequence[str]) -> dict[str, tuple[float, ...]]:
-    """Fit a second look for every yes/no question that it serves; judged on groups left out."""
-    laid = sheet(unseen[:, _always(tasks)])[:, 1:]
-    names = np.array(groups)
-    looks = {}
-    for at, task in enumerate(tasks):
-        if task.question.values:
-            continue
-        own = unseen[task.rows, at][:, None]
-        plain = _loss(own, task.yes, names[task.rows], 1e4)
-        if _loss(laid[task.rows], task.yes, names[task.rows], _LOOK_STRENGTH) < plain:
-            found = _logistic_fit(laid[task.rows], task.yes, _LOOK_STRENGTH)
-            looks[str(task.question.label)] = tuple(round(number, 6) for number in found)
-    return looks
+def _look(question: Question, tasks: Sequence[Task], unseen: Floats) -> Look:
+    """Fit what turns scores into probabilities, on scores from models that had not seen the example."""
+    mine = [task for task in tasks if task.question is question]
+    rows = mine[0].rows
+    laid = _looked_at(question, tasks, unseen)[rows][:, 1:]
+    answers = np.column_stack([task.yes for task in mine])
+    truth = answers[:, 0] if len(mine) == 1 else answers.argmax(axis=1)
+    return tuple(tuple(round(number, 6) for number in row) for row in _logistic_fit(laid, truth))
 
 
-def _always(tasks: Sequence[Task]) -> list[int]:
-    """Return the columns whose questions are asked of every post."""
-    return [at for at, task in enumerate(tasks) if not task.question.given]
-
-
-def _loss(laid: Floats, yes: Ints, names: npt.NDArray[np.str_], strength: float) -> float:
-    """Return the mean log loss on groups that the fit had not seen."""
-    total = 0.0
-    for held in folds(names.tolist()):
-        inside = np.isin(names, held)
-        if yes[~inside].min() == yes[~inside].max():
-            return float("inf")
-        fitted = _logistic_fit(laid[~inside], yes[~inside], strength)
-        score = fitted[0] + laid[inside] @ np.array(fitted[1:])
-        total += float(np.logaddexp(0.0, np.where(yes[inside] == 1, -score, score)).sum())
-    return total / len(yes)
-
-
-def _logistic_fit(laid: Floats, yes: Ints, strength: float) -> list[float]:
-    """Return offset and coefficients of a logistic regression over standardised columns."""
+def _logistic_fit(laid: Floats, truth: Ints) -> list[list[float]]:
+    """Return offset and coefficients for each answer of a logistic regression over standardised columns."""
     from sklearn.linear_model import LogisticRegression
 
     mean, spread = laid.mean(axis=0), np.maximum(laid.std(axis=0), 1e-9)
-    solver = LogisticRegression(C=strength, max_iter=2000).fit((laid - mean) / spread, yes)
-    slopes = solver.coef_[0] / spread
-    return [float(solver.intercept_[0] - slopes @ mean), *map(float, slopes)]
+    solver = LogisticRegression(C=_LOOK_STRENGTH, max_iter=2000).fit((laid - mean) / spread, truth)
+    slopes = solver.coef_ / spread
+    offsets = solver.intercept_ - slopes @ mean
+    return [[float(offset), *map(float, row)] for offset, row in zip(offsets, slopes, strict=True)]
 
 
 def settings() -> dict[str, Any]:

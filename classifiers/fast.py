@@ -1,8 +1,8 @@
 """The fast tier: every question at once from hashed n-grams and words, thousands of posts a second on one core.
 
 A score is a weighted sum over the distinct features of the normalised post, divided by the post's length in the same
-weights. Because it is a sum, a reason is simply the part of the text that carried it. A yes/no question may take a
-second look at the scores of all questions, which tell what else the post is.
+weights. Because it is a sum, a reason is simply the part of the text that carried it. Probabilities come from a look
+over several scores (``_look``), which tell what else the post is.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy.typing as npt
 from classifiers import _artifact
 from classifiers._artifact import Head, Model
 from classifiers._features import Buckets, Grams, grams, ones
-from classifiers._look import sheet, width
+from classifiers._look import chances, own, sheet, width
 from classifiers._reasons import Asked, stretches
 from classifiers._registry import BY_LABEL, YES_NO
 from classifiers._text import Batch, normalise_batch, plain
@@ -41,10 +41,12 @@ class Columns:
     table: Floats
     heads: tuple[Head, ...]
     bias: Floats
-    slope: Floats
-    offset: Floats
 
-    def where(self, label: Label) -> list[int]:
+    def labels(self) -> list[str]:
+        """Return the questions, each once."""
+        return list(dict.fromkeys(head.label for head in self.heads))
+
+    def where(self, label: str) -> list[int]:
         """Return the columns of a question."""
         return [column for column, head in enumerate(self.heads) if head.label == label]
 
@@ -95,7 +97,8 @@ class FastTier:
         self._slots = _slots(model)
         self._first = _columns(model, np.flatnonzero(always))
         self._then = _columns(model, np.flatnonzero(np.logical_not(always)))
-        self._looks = _looks(model, len(self._first.heads))
+        self._looks = dict(model.looks)
+        self._check_looks()
         self._models = {label: f"{label}@{model.version}" for label in self.labels}
 
     def classify(self, texts: Sequence[str]) -> list[Reading]:
@@ -111,10 +114,8 @@ class FastTier:
         found: dict[str, list[Floats]] = {}
         for low in range(0, len(texts), BATCH):
             seen = self._see(texts[low : low + BATCH])
-            for columns, chances in (
-                (self._first, self._first_chances(seen)),
-                (self._then, _chances(self._then, _raw(self._then, seen.matrix))),
-            ):
+            for columns in (self._first, self._then):
+                chances = self._chances(columns, _raw(columns, seen.matrix))
                 for column, head in enumerate(columns.heads):
                     name = head.label if head.value == "1" else f"{head.label}={head.value}"
                     found.setdefault(name, []).append(chances[:, column])
@@ -132,28 +133,38 @@ class FastTier:
         buckets, pointer = found.distinct()
         return Seen(batch, plain(batch), found, ones(self._slots[buckets], pointer, len(self._first.table)))
 
-    def _first_chances(self, seen: Seen) -> Floats:
-        """Return the probabilities of the heads that are always asked."""
-        raw = _raw(self._first, seen.matrix)
-        chances = _chances(self._first, raw)
-        if self._looks:
-            laid = sheet(raw)
-            for column, look in self._looks.items():
-                # a sum in numpy, not BLAS: the answer must not depend on how many texts stand in the batch
-                chances[:, column] = _logistic((laid * look).sum(axis=1))
-        return chances
+    def _chances(self, columns: Columns, raw: Floats) -> Floats:
+        """Return the probabilities behind scores, column for column."""
+        laid, found = sheet(raw), np.empty_like(raw)
+        for label in columns.labels():
+            where = columns.where(label)
+            looked_at = laid if len(where) == 1 else own(raw[:, where])
+            found[:, where] = chances(self._looks[label], looked_at)
+        return found
+
+    def _check_looks(self) -> None:
+        """Refuse looks of another shape than the heads."""
+        always = len(self._first.heads)
+        for columns in (self._first, self._then):
+            for label in columns.labels():
+                answers = len(columns.where(label))
+                sizes = {len(row) for row in self._looks.get(label, ())}
+                if len(self._looks.get(label, ())) != answers or sizes != {width(answers, always)}:
+                    raise ClassifierError(
+                        f"model {self.version} does not fit together; run 'huiyin train all'"
+                    )
 
     def _batch(self, texts: Sequence[str], explain: bool) -> list[Reading]:
         seen = self._see(texts)
-        chances = self._first_chances(seen)
-        flags = {label: chances[:, self._first.where(label)[0]] >= self.thresholds[label] for label in YES_NO}
+        found = self._chances(self._first, _raw(self._first, seen.matrix))
+        flags = {label: found[:, self._first.where(label)[0]] >= self.thresholds[label] for label in YES_NO}
         told = {label: np.ones(len(texts), dtype=np.bool_) for label in YES_NO} if explain else flags
         reasons = self._reasons(told, seen, texts)
         columns = [
-            _answers(label, chances[:, self._first.where(label)[0]], flags[label], reasons[label])
+            _answers(label, found[:, self._first.where(label)[0]], flags[label], reasons[label])
             for label in YES_NO
         ]
-        columns.append(_chosen(self._first, Label.SENTIMENT, chances))
+        columns.append(_chosen(self._first, Label.SENTIMENT, found))
         signals = [list(row) for row in zip(*columns, strict=True)]
         self._ask_then(seen, flags, signals)
         return [Reading(tuple(row), "fast", self._models) for row in signals]
@@ -169,9 +180,9 @@ class FastTier:
         )
         if not len(rows):
             return
-        chances = _chances(self._then, _raw(self._then, seen.matrix[rows]))
+        found = self._chances(self._then, _raw(self._then, seen.matrix[rows]))
         for label in labels:
-            for row, signal in zip(rows.tolist(), _chosen(self._then, label, chances), strict=True):
+            for row, signal in zip(rows.tolist(), _chosen(self._then, label, found), strict=True):
                 if wanted[label][row]:
                     signals[row].append(signal)
 
@@ -214,22 +225,7 @@ def _columns(model: Model, chosen: npt.NDArray[np.intp]) -> Columns:
     table[_SPARE:, :-1] = model.weights[:, chosen]
     table[_SPARE:, -1] = model.norms
     table[1, -1] = model.unseen
-    return Columns(
-        table,
-        heads,
-        np.array([head.bias for head in heads], dtype=np.float32),
-        np.array([head.slope for head in heads], dtype=np.float32),
-        np.array([head.offset for head in heads], dtype=np.float32),
-    )
-
-
-def _looks(model: Model, heads: int) -> dict[int, Floats]:
-    """Return column -> coefficients of the second look."""
-    first = [head.label for head in model.heads if not BY_LABEL[Label(head.label)].given]
-    looks = {first.index(label): np.array(look, dtype=np.float32) for label, look in model.looks.items()}
-    if any(len(look) != width(heads) for look in looks.values()):
-        raise ClassifierError(f"model {model.version} does not fit together; run 'huiyin train all'")
-    return looks
+    return Columns(table, heads, np.array([head.bias for head in heads], dtype=np.float32))
 
 
 def _raw(columns: Columns, matrix: Any) -> Floats:
@@ -238,15 +234,6 @@ def _raw(columns: Columns, matrix: Any) -> Floats:
     length = np.sqrt(np.maximum(sums[:, -1:], np.float32(1e-6)))
     raw: Floats = (sums[:, :-1] / length + columns.bias).astype(np.float32)
     return raw
-
-
-def _chances(columns: Columns, raw: Floats) -> Floats:
-    return _logistic(columns.slope * raw + columns.offset)
-
-
-def _logistic(score: Floats) -> Floats:
-    chance: Floats = (1.0 / (1.0 + np.exp(-np.clip(score, -30, 30), dtype=np.float64))).astype(np.float32)
-    return chance
 
 
 def _rounded(chances: npt.NDArray[Any]) -> list[float]:
@@ -259,11 +246,10 @@ def _answers(
     return list(map(Signal, repeat(label), _rounded(chances), flags.tolist(), repeat(None), reasons))
 
 
-def _chosen(columns: Columns, label: Label, chances: Floats) -> list[Signal]:
+def _chosen(columns: Columns, label: Label, found: Floats) -> list[Signal]:
     """Answer a question with values: the likeliest value and its share."""
     where = columns.where(label)
-    shares = chances[:, where].astype(np.float64)
-    shares /= shares.sum(axis=1, keepdims=True)
+    shares = found[:, where]
     best = shares.argmax(axis=1)
     values = [columns.heads[column].value for column in where]
     top = np.take_along_axis(shares, best[:, None], axis=1)[:, 0]

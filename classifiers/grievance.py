@@ -9,7 +9,7 @@ QUESTION = Question(
     label=Label.GRIEVANCE,
     about="A complaint, request for redress, rights claim or concrete suggestion to union or school; irony counts.",
     tasks=("grievance",),
-    miss_cost=1.3,
+    miss_cost=1.6,
     why=(
         (("请", "希望", "建议", "能不能", "可否", "恳请", "呼吁", "求", "要求"), "提出了请求或建议"),
         (("什么时候", "多久", "还没", "一直", "至今", "还是", "没人"), "说明问题拖着没有解决"),

@@ -9,7 +9,7 @@ QUESTION = Question(
     label=Label.RISK,
     about="Signals of self-harm or violence, or an immediate danger; a miss costs far more than a false alarm.",
     tasks=("risk",),
-    miss_cost=3.0,
+    miss_cost=2.5,
     why=(
         (
             ("不想活", "活着", "活不", "跳", "遗书", "解脱", "了断", "自杀", "药", "割"),

@@ -10,7 +10,7 @@ QUESTION = Question(
     about="Asserts or passes on an unverified factual claim of public concern; a score may rank, never decide.",
     names={"rumour": "1", "rumor": "1", "non_rumour": "0", "non-rumour": "0", "non_rumor": "0"},
     tasks=("rumour",),
-    miss_cost=1.3,
+    miss_cost=1.6,
     why=(
         (("听说", "据说", "听人说", "传闻", "网传", "都在传", "有人说", "说是", "听"), "转述来源不明的说法"),
         (("内部", "消息", "可靠", "亲戚", "朋友", "同学", "截图", "群里"), "消息来源无从核对"),

@@ -10,7 +10,7 @@ QUESTION = Question(
     about="Unsolicited commercial, scam or lead-in content in any disguise; not the union's own group buys.",
     names={"spam": "1", "ham": "0"},
     tasks=("spam",),
-    miss_cost=1.2,
+    miss_cost=1.5,
     sources=("qq_group_mc",),
     why=(
         (

@@ -122,9 +122,10 @@ def test_a_model_without_every_question_is_refused(made: Made) -> None:
         FastTier(replace(made.model, thresholds={}))
 
 
-def test_a_second_look_of_another_width_is_refused(made: Made) -> None:
+@pytest.mark.parametrize("look", [((1.0, 2.0),), (), ((1.0,) * 17,) * 2])
+def test_a_look_of_another_shape_is_refused(made: Made, look: Any) -> None:
     with pytest.raises(ClassifierError, match="train all"):
-        FastTier(replace(made.model, looks={"spam": (1.0, 2.0)}))
+        FastTier(replace(made.model, looks={**made.model.looks, "spam": look}))
 
 
 # --- the versions of an installation ---------------------------------------------------------------

@@ -311,13 +311,20 @@ def test_a_cell_is_what_was_stored_with_it_or_its_formula_as_a_text(tmp_path: Pa
 
 
 def test_a_traps_row_numbers_and_columns_are_not_believed(tmp_path: Path) -> None:
-    sheet = (
-        '<sheetData><row r="1"><c r="A1" t="inlineStr"><is><t>text</t></is></c></row>'
-        '<row r="99999999999"><c r="A99999999999" t="inlineStr"><is><t>一</t></is></c></row>'
-        '<row r="1048570"><c r="A1" t="inlineStr"><is><t>二</t></is></c>'
-        '<c r="ZZZ1" t="inlineStr"><is><t>远</t></is></c></row></sheetData>'
+    """Nobody waits for the rows in between, and places stay in the order of the file."""
+
+    def row(number: str, column: str, text: str) -> str:
+        return f'<row r="{number}"><c r="{column}{number}" t="inlineStr"><is><t>{text}</t></is></c></row>'
+
+    told = [("1", "A", "text"), ("99999999999", "A", "一"), ("1048570", "B", "没有内容"), ("7", "ZZZ", "远")]
+    told += [("3", "A", "二"), ("1048576", "A", "三"), ("x", "A", "太多")]
+    sheet = "".join(row(*each) for each in told).replace(
+        "text</t>", 'text</t></is></c><c r="B1" t="str"><v>id</v><is>'
     )
-    assert [post.text for post in posts(book(tmp_path, package(sheet)))] == ["一", "二"]
+    path = book(tmp_path, package(f"<sheetData>{sheet}</sheetData>"))
+    assert [post.text for post in posts(path)] == ["一", "二", "三"]
+    bad = [(item.reason, item.position) for item in items(path) if isinstance(item, Broken)]
+    assert bad == [("no_text", "1048570"), ("rows", "1048578")]
 
 
 def test_a_damaged_sheet_gives_what_stands_before_the_damage(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ async def test_an_answer_is_there_once_however_often_it_is_sent(kind: EffectKind
     assert receipt != await first.perform(effect(kind, key="reply:8"), None)
 
 
-@pytest.mark.parametrize("kind", set(EffectKind) - {EffectKind.REPLY, EffectKind.NOTICE})
+@pytest.mark.parametrize("kind", sorted(set(EffectKind) - {EffectKind.REPLY, EffectKind.NOTICE}))
 async def test_nothing_is_removed_from_a_box(kind: EffectKind) -> None:
     made = connector(CONFIG)
     assert str(kind) not in set(map(str, made.capabilities))
