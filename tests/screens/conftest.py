@@ -34,6 +34,14 @@ LAUNCH = (
 )
 
 
+@pytest.fixture(autouse=True)
+def _own_main() -> Iterator[None]:
+    """Give the interpreter its own ``__main__`` back: AppTest puts the script there, and spawned processes would run it."""
+    kept = sys.modules["__main__"]
+    yield
+    sys.modules["__main__"] = kept
+
+
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[Deps]:
     """A seeded store with accounts and a small week of posts; the clock stands still."""
