@@ -148,21 +148,26 @@ def references(rows: Iterable[Row]) -> list[Reference]:
 
 
 def evaluate_matching(claims: Sequence[Reference], rows: Sequence[Row]) -> dict[str, Any]:
-    """Measure claim matching on rows with ``query`` (or ``text``) and ``relevant`` claim ids, which may be empty."""
+    """Measure claim matching on rows with ``query`` (or ``text``) and ``relevant`` claim ids, which may be empty.
+
+    ``hit`` counts what is suggested; ``ranked_hit`` the order alone, however low the score.
+    """
     queries = [str(row.get("query") or row.get("text") or "") for row in rows]
     relevant = [set(cast("list[object]", row.get("relevant") or [])) for row in rows]
     matcher = Matcher(claims)
     begun = time.process_time()
     found = matcher.match(queries, _AT)
     spent = max(time.process_time() - begun, 1e-9)
+    ranked = matcher.match(queries, _AT, lowest=0.0)
     has = np.array([bool(wanted) for wanted in relevant], dtype=np.int64)
-    score = np.array([matches[0].score if matches else 0.0 for matches in found])
+    score = np.array([matches[0].score if matches else 0.0 for matches in ranked])
     return {
         "question": CLAIM_MATCH,
         "n": len(queries),
         "with_a_match": int(has.sum()),
         "claims": len(claims),
         **{f"hit_at_{at}": _hits(found, relevant, at) for at in (1, _AT)},
+        **{f"ranked_hit_at_{at}": _hits(ranked, relevant, at) for at in (1, _AT)},
         "any_match_auc": round(roc_auc(has, score), 4) if 0 < has.sum() < len(has) else None,
         "same": _same_band(found, relevant),
         "suggested_without_a_match": _share(sum(map(bool, _where(found, has == 0))), int((has == 0).sum())),

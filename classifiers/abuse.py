@@ -10,7 +10,7 @@ QUESTION = Question(
     about="Insult, harassment, doxxing or threat toward persons or groups; harsh criticism of a decision is none.",
     names={"offensive": "1", "not_offensive": "0"},
     tasks=("abuse", "offensive"),
-    miss_cost=1.0,
+    miss_cost=0.5,
     sources=("cold", "swsr"),
     why=(
         (("弄死", "打死", "砍", "等着", "小心", "堵", "收拾", "揍"), "带有威胁的话"),

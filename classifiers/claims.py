@@ -83,14 +83,20 @@ class Matcher:
         self._index = _weighted(binary, self._weights)
         self._norms = _norms(self._index)
 
-    def match(self, texts: Sequence[str], limit: int = 3) -> list[list[Match]]:
+    def match(self, texts: Sequence[str], limit: int = 3, lowest: float = SUGGEST_FROM) -> list[list[Match]]:
         """Return up to ``limit`` different claims for each text, best first; none when nothing fits.
 
         The result of a text does not depend on its neighbours.
+
+        Args:
+            texts: posts.
+            limit: how many claims at most.
+            lowest: the score from which a claim fits.
         """
         out: list[list[Match]] = []
         for at in range(0, len(texts), _CHUNK):
-            out += self._chunk([_plain(text) for text in normalise_all(texts[at : at + _CHUNK])], limit)
+            posts = [_plain(text) for text in normalise_all(texts[at : at + _CHUNK])]
+            out += self._chunk(posts, limit, lowest)
         return out
 
     def judged(self, texts: Sequence[str], first: int) -> list[Match]:
@@ -109,15 +115,17 @@ class Matcher:
             for at, post in enumerate(posts)
         ]
 
-    def _chunk(self, posts: Sequence[str], limit: int) -> list[list[Match]]:
+    def _chunk(self, posts: Sequence[str], limit: int, lowest: float) -> list[list[Match]]:
         if not self._ids:
             return [[] for _ in posts]
         rows = _weighted(_matrix(posts), self._weights)
         shared = (rows @ self._index.T).toarray()
         norms = _norms(rows)
-        return [self._best(post, shared[at], float(norms[at]), limit) for at, post in enumerate(posts)]
+        return [
+            self._best(post, shared[at], float(norms[at]), limit, lowest) for at, post in enumerate(posts)
+        ]
 
-    def _best(self, post: str, shared: Scores, norm: float, limit: int) -> list[Match]:
+    def _best(self, post: str, shared: Scores, norm: float, limit: int, lowest: float) -> list[Match]:
         cosine = shared / np.maximum(norm * self._norms, 1e-6)
         contained = shared / np.maximum(np.minimum(norm, self._norms) ** 2, 1e-6)
         rough = 0.6 * cosine + 0.4 * contained
@@ -127,9 +135,7 @@ class Matcher:
             for n in order
             if rough[n] > 0
         ]
-        fits = sorted(
-            (pair for pair in scored if pair[0] >= SUGGEST_FROM), key=lambda pair: (-pair[0], pair[1])
-        )
+        fits = sorted((pair for pair in scored if pair[0] >= lowest), key=lambda pair: (-pair[0], pair[1]))
         best: dict[str | int, Match] = {}
         for score, number in fits:
             best.setdefault(self._ids[number], self._judge(post, number, score))
