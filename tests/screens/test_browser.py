@@ -55,7 +55,8 @@ def test_keep_remove_undo_by_keyboard_alone(page: Any, address: str) -> None:
 
 
 def test_escape_leaves_the_strip_and_decides_nothing(page: Any, address: str) -> None:
-    seen = hand.queue(page, address, "mod.li")
+    hand.queue(page, address, "mod.li")
+    seen = hand.press(page, "a")  # a case of risk comes first, and that one offers no removal
     page.keyboard.press("d")
     hand.until_mode(page, "remove")
     page.keyboard.press("Escape")
