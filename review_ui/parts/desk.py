@@ -12,12 +12,12 @@ from html import escape
 from typing import cast
 
 import streamlit as st
-from monitor.usecases.decide import DecisionRequest
 
 from monitor.core.errors import HuiyinError
 from monitor.core.model import Action, Actor, CaseKind, CaseState, Decision, RuleCode
 from monitor.core.ports import CaseFilter
 from monitor.usecases import decide, queue
+from monitor.usecases.decide import DecisionRequest
 from monitor.usecases.views import CaseView
 from monitor.words import _
 from review_ui import session

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import streamlit as st
-from monitor.usecases.decide import DecisionRequest
 
 from monitor.core.model import Action, Actor, CaseKind, CaseState
 from monitor.core.ports import CaseFilter
 from monitor.usecases import decide
+from monitor.usecases.decide import DecisionRequest
 from monitor.usecases.views import CaseView
 from monitor.words import _
 from review_ui import session

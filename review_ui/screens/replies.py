@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import streamlit as st
-from monitor.usecases.replies import ReplyRow
 
 from monitor.core.model import Actor, Reply
 from monitor.usecases import queue, replies
+from monitor.usecases.replies import ReplyRow
 from monitor.words import _
 from review_ui import session
 from review_ui.parts import card, dossier, outcome
