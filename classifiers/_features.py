@@ -90,18 +90,20 @@ class Grams:
     def distinct(self) -> tuple[Buckets, Buckets]:
         """Return each row's distinct features: their buckets, ascending in a row, and where each row begins."""
         rows = len(self.bounds) - 1
-        owner = np.arange(rows, dtype=np.int64) << self.bits
+        kind = np.uint32 if rows << self.bits <= 1 << 32 else np.int64  # the shorter sort twice as fast
+        owner = (np.arange(rows, dtype=np.int64) << self.bits).astype(kind)
         lengths = np.diff(self.bounds) * len(self.orders)
-        keys = np.repeat(owner, lengths) + self.buckets.ravel()
+        keys = np.repeat(owner, lengths) + self.buckets.ravel().view(np.uint32)
         if self.extras is not None:
-            words = owner[self.extras.words.rows] + self.extras.words.buckets
-            keys = np.concatenate((keys, words, (owner[:, None] + self.extras.shapes).ravel()))
+            words = owner[self.extras.words.rows] + self.extras.words.buckets.view(np.uint32)
+            shapes = owner[:, None] + self.extras.shapes.view(np.uint32)
+            keys = np.concatenate((keys, words, shapes.ravel()))
         keys.sort()
         first = np.ones(len(keys), dtype=np.bool_)
         np.not_equal(keys[1:], keys[:-1], out=first[1:])
         keys = keys[first]
-        pointer = np.searchsorted(keys, np.arange(rows + 1, dtype=np.int64) << self.bits)
-        return (keys & ((1 << self.bits) - 1)).astype(np.int32), pointer.astype(np.int32)
+        pointer = np.append(np.searchsorted(keys, owner), len(keys))
+        return (keys & keys.dtype.type((1 << self.bits) - 1)).astype(np.int32), pointer.astype(np.int32)
 
     def matrix(self) -> csr_matrix:
         """Return rows x buckets with a one for each distinct feature of a row, buckets in ascending order."""

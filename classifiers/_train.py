@@ -31,6 +31,10 @@ SEED: Final = 20261124
 FOLDS: Final = 10
 _STRENGTH: Final = 8.0  # inverse regularisation of the linear heads
 _RARITY: Final = 1.5  # measured by leaving out whole parts: 1.0 and 0.5 are worse
+_TILT_STRENGTH: Final = 3.0
+_TILT_SHARE: Final = (
+    0.5  # measured: 0 is worse by half a point of F1, by two on new writers; 1 is worse again
+)
 _UNSEEN: Final = 0.3  # weight of a feature that training did not see, as a share of the rarest seen one
 _LOOK_STRENGTH: Final = 1.0
 _BATCH: Final = 2048
@@ -296,12 +300,35 @@ def folds(groups: Iterable[str]) -> list[list[str]]:
 
 
 def _solve(matrix: csr_matrix, yes: Ints) -> Column:
-    from sklearn.svm import LinearSVC
-
+    """Fit one column: a margin over the features as they are, and a share of one over features tilted by the answers."""
     if yes.min() == yes.max():
         return Column(np.zeros(matrix.shape[1]), -1.0)
-    solver = LinearSVC(C=_STRENGTH, random_state=SEED).fit(matrix, yes)
+    plain = _margin(matrix, yes, _STRENGTH)
+    tilt = _tilt(matrix, yes)
+    tilted = matrix.copy()
+    tilted.data = matrix.data * tilt[matrix.indices]
+    size = float(np.sqrt(np.add.reduceat(np.append(tilted.data**2, 0.0), tilted.indptr[:-1])).mean())
+    tilted.data /= size
+    other = _margin(tilted, yes, _TILT_STRENGTH)
+    other = Column(other.weights * tilt / size, other.bias)
+    share = _TILT_SHARE * (matrix @ plain.weights).std() / max((matrix @ other.weights).std(), 1e-9)
+    weights = (plain.weights + share * other.weights) / (1 + _TILT_SHARE)
+    return Column(weights, float(plain.bias + share * other.bias) / (1 + _TILT_SHARE))
+
+
+def _margin(matrix: csr_matrix, yes: Ints, strength: float) -> Column:
+    from sklearn.svm import LinearSVC
+
+    solver = LinearSVC(C=strength, random_state=SEED).fit(matrix, yes)
     return Column(solver.coef_[0].astype(np.float64), float(solver.intercept_[0]))
+
+
+def _tilt(matrix: csr_matrix, yes: Ints) -> Floats:
+    """Return for each feature how much more often it stands in posts of the answer: the log of the ratio."""
+    answers = np.repeat(yes, np.diff(matrix.indptr))
+    counts = [np.bincount(matrix.indices[answers == a], minlength=matrix.shape[1]) + 1.0 for a in (1, 0)]
+    tilt: Floats = np.log(counts[0] / counts[0].sum()) - np.log(counts[1] / counts[1].sum())
+    return tilt
 
 
 # --- from scores to probabilities ------------------------------------------------------------------
@@ -342,6 +369,8 @@ def settings() -> dict[str, Any]:
     return {
         "strength": _STRENGTH,
         "rarity": _RARITY,
+        "tilt_strength": _TILT_STRENGTH,
+        "tilt_share": _TILT_SHARE,
         "unseen": _UNSEEN,
         "look_strength": _LOOK_STRENGTH,
         "folds": FOLDS,

@@ -240,10 +240,33 @@ def _rounded(chances: npt.NDArray[Any]) -> list[float]:
     return cast(list[float], chances.astype(np.float64).round(_DIGITS).tolist())
 
 
+class _Plain(dict[float, Signal]):
+    """Score -> the answer "no" with that score: most answers are one of few, and an answer never changes."""
+
+    def __init__(self, label: Label) -> None:
+        super().__init__()
+        self._label = label
+
+    def __missing__(self, score: float) -> Signal:
+        made = self[score] = Signal(self._label, score)
+        return made
+
+
+_PLAIN: Final = {label: _Plain(label) for label in YES_NO}
+
+
 def _answers(
     label: Label, chances: Floats, flags: npt.NDArray[np.bool_], reasons: Sequence[tuple[Reason, ...]]
 ) -> list[Signal]:
-    return list(map(Signal, repeat(label), _rounded(chances), flags.tolist(), repeat(None), reasons))
+    scores = _rounded(chances)
+    answers = list(map(_PLAIN[label].__getitem__, scores))
+    for row, told in enumerate(reasons):
+        if told:
+            answers[row] = Signal(label, scores[row], bool(flags[row]), None, told)
+    for row in np.flatnonzero(flags).tolist():
+        if not answers[row].flag:  # nothing could be told of it
+            answers[row] = Signal(label, scores[row], True)
+    return answers
 
 
 def _chosen(columns: Columns, label: Label, found: Floats) -> list[Signal]:

@@ -11,11 +11,10 @@ import math
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from enum import StrEnum
 from itertools import chain, islice
 from pathlib import Path
-from typing import IO, Annotated, Any, Final
+from typing import IO, Annotated, Any, Final, NamedTuple
 
 import msgspec
 import typer
@@ -46,8 +45,7 @@ Form = Annotated[
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(NamedTuple):
     """One line of input: a post, or the reason why it is none (``code`` and ``message`` set)."""
 
     number: int
@@ -208,7 +206,11 @@ def to_bytes(row: dict[str, Any]) -> bytes:
     try:
         return _encode(row) + b"\n"
     except UnicodeEncodeError:  # a lone surrogate from the input
-        return (json.dumps(row) + "\n").encode("ascii")
+        return (json.dumps(row, default=_unpacked) + "\n").encode("ascii")
+
+
+def _unpacked(packed: msgspec.Raw) -> Any:
+    return json.loads(bytes(packed))
 
 
 # --- files -----------------------------------------------------------------------------------------

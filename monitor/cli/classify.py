@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
+import msgspec
 import typer
 
 from monitor.cli._lines import QUARANTINED, File, Form, Format, Line, run
@@ -27,7 +28,6 @@ class Tier(StrEnum):
 
 
 TierOption = Annotated[Tier, typer.Option("--tier", help=_("用哪一级模型；auto 现在就是 fast"))]
-_ABOUT_TOPIC: Final = (Label.GRIEVANCE, Label.RUMOUR)
 
 
 def register(app: typer.Typer) -> None:
@@ -88,12 +88,15 @@ def _row(line: Line, reading: Reading) -> dict[str, Any]:
     row: dict[str, Any] = {"id": line.id, "text": line.text} if line.row is None else line.row
     found = {signal.label: signal for signal in reading.signals}
     for label in BINARY_LABELS:
-        row[label.value] = _yes_no(found[label])
+        signal = found[label]
+        row[label.value] = _told(signal) if signal.flag or signal.reasons else _NO[signal.score]
     mood, topic, urgency = found[Label.SENTIMENT], found.get(Label.TOPIC), found.get(Label.URGENCY)
-    asked = found[Label.GRIEVANCE].flag
-    grievance = row["grievance"]
-    grievance["topic"] = topic.value if topic and asked else None
-    grievance["urgency"] = urgency.value if urgency and asked else None
+    grievance = found[Label.GRIEVANCE]
+    if grievance.flag or grievance.reasons:
+        row["grievance"]["topic"] = topic.value if topic and grievance.flag else None
+        row["grievance"]["urgency"] = urgency.value if urgency and grievance.flag else None
+    else:
+        row["grievance"] = _NO_GRIEVANCE[grievance.score]
     row["sentiment"] = {"label": mood.value, "score": mood.score}
     row["topic"] = topic.value if topic else None
     row["urgency"] = urgency.value if urgency else None
@@ -101,10 +104,22 @@ def _row(line: Line, reading: Reading) -> dict[str, Any]:
     return row
 
 
-def _yes_no(signal: Signal) -> dict[str, Any]:
-    told: dict[str, Any] = {"score": signal.score, "flag": signal.flag}
-    if signal.reasons:
-        told["reasons"] = [
-            {"start": r.start, "end": r.end, "text": r.text, "why": _(r.why)} for r in signal.reasons
-        ]
-    return told
+def _told(signal: Signal) -> dict[str, Any]:
+    reasons = [{"start": r.start, "end": r.end, "text": r.text, "why": _(r.why)} for r in signal.reasons]
+    return {"score": signal.score, "flag": signal.flag, "reasons": reasons}
+
+
+class _No(dict[float, msgspec.Raw]):
+    """Score -> the answer "no" as JSON: there are few scores and many posts."""
+
+    def __init__(self, **more: None) -> None:
+        super().__init__()
+        self._more = more
+
+    def __missing__(self, score: float) -> msgspec.Raw:
+        made = self[score] = msgspec.Raw(msgspec.json.encode({"score": score, "flag": False, **self._more}))
+        return made
+
+
+_NO: Final = _No()
+_NO_GRIEVANCE: Final = _No(topic=None, urgency=None)
