@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import re
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import aiohttp
 
-from connectors._http import read_bounded
+from connectors._http import read_bounded, retry_at
 from connectors._limits import MAX_FRAME, decode_json
 from monitor.core.errors import ConnectorError, Malformed, RateLimited, Rejected, Unavailable, Uncertain
 
@@ -27,7 +25,6 @@ ANSWERED = 88005
 
 _SHANGHAI = ZoneInfo("Asia/Shanghai")
 _EARLY = 300
-_LONGEST_WAIT = timedelta(days=1)
 _ADDRESS = re.compile(r"(?<![0-9a-fA-F:.])(?:[0-9]{1,3}(?:\.[0-9]{1,3}){3}|[0-9a-fA-F:]*::[0-9a-fA-F:]+)")
 
 _REASONS: Mapping[int, str] = {
@@ -101,17 +98,6 @@ def number_of(answer: Mapping[str, Any], missing: int = 0) -> int:
         return int(value)
     except (TypeError, ValueError):
         return missing
-
-
-def retry_at(text: str | None, now: datetime) -> datetime:
-    """Return the moment that a ``Retry-After`` header means: at most a day away, a minute when it says nothing."""
-    wait = timedelta(seconds=60)
-    if text and text.strip().isascii() and text.strip().isdigit():
-        wait = timedelta(seconds=min(int(text.strip()[:9]), 86_400))
-    elif text:
-        with contextlib.suppress(ValueError, TypeError, OverflowError):
-            wait = parsedate_to_datetime(text).astimezone(UTC) - now
-    return now + min(max(wait, timedelta(seconds=1)), _LONGEST_WAIT)
 
 
 class Api:
