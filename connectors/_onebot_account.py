@@ -18,6 +18,7 @@ _log = logging.getLogger("connectors.onebot")
 _ALL = frozenset(
     {Capability.LISTEN, Capability.REPLY, Capability.REMOVE, Capability.MUTE, Capability.READ_BACK}
 )
+_POWERS = frozenset({Capability.REMOVE, Capability.MUTE})
 _POWERLESS = ("member", "gone")
 
 
@@ -105,10 +106,14 @@ class Account:
         """Return what the channel can do as far as is known: by our role in the groups, and by the program."""
         gone: set[Capability] = set()
         if all(map(self.is_powerless, self.groups)):
-            gone |= {Capability.REMOVE, Capability.MUTE}
+            gone |= _POWERS
         if not self.has_history:
             gone |= {Capability.READ_BACK}
         return _ALL - gone
+
+    def lacking(self) -> dict[str, frozenset[Capability]]:
+        """Return group -> what we cannot do there, for groups in which we are no administrator (M-13)."""
+        return {group: _POWERS for group in self.groups if self.is_powerless(group)}
 
     def follow(self, event: Mapping[str, Any]) -> None:
         """Learn from an event what became of us: logged out, made or unmade an administrator, put out."""

@@ -14,6 +14,7 @@ from monitor.core.errors import Rejected
 from monitor.core.ports import Capability
 
 _POWER = frozenset({"admin", "owner"})
+_POWERS = frozenset({Capability.REMOVE, Capability.MUTE})
 _STRANGERS = 20
 
 
@@ -103,6 +104,10 @@ class Rights:
             await self.learn(api, group)
         if self.is_powerless(group):
             raise Rejected("the bot is no administrator of the group; let its owner make it one in QQ")
+
+    def lacking(self) -> dict[str, frozenset[Capability]]:
+        """Return group -> what the bot cannot do there, for groups in which it is no administrator (M-13)."""
+        return {group: _POWERS for group in self.groups if self.is_powerless(group)}
 
     def capabilities(self) -> frozenset[Capability]:
         """Return what the channel can do as far as is known; what was sent can never be looked up."""

@@ -15,9 +15,19 @@ T = TypeVar("T")
 _REQUIRED: Any = dataclasses.MISSING
 
 
-def setting(sentence: str, default: Any = _REQUIRED) -> Any:
-    """Declare one setting: ``sentence`` is its documentation; without ``default`` it is required."""
-    return dataclasses.field(default=default, metadata={"sentence": sentence})
+def setting(sentence: str, default: Any = _REQUIRED, *, ask: bool = False, made: str = "") -> Any:
+    """Declare one setting.
+
+    Args:
+        sentence: its documentation.
+        default: what holds when it is left out; without one it is required.
+        ask: ``huiyin channel add`` asks for it although it has a default.
+        made: how the union makes this secret itself: ``token`` (43 characters for URLs), ``letters`` (32 letters and
+            digits), ``aes`` (43 letters and digits) or ``whsec`` (Standard Webhooks). A secret that a platform gives
+            out has none: it is asked for and never made up.
+    """
+    metadata = {"sentence": sentence, "ask": ask, "made": made}
+    return dataclasses.field(default=default, metadata=metadata)
 
 
 def sentences(settings: type) -> dict[str, str]:

@@ -27,7 +27,7 @@ from connectors._settings import read, refuse, setting
 from connectors._signing import header, same, sha1_signature
 from monitor.core.errors import Malformed, Rejected, Unavailable
 from monitor.core.model import Broken, Effect, EffectKind, Health, PostKind, RawPost
-from monitor.core.ports import ChannelConfig, Incoming, Request, Response, Route, Socket
+from monitor.core.ports import Capability, ChannelConfig, Incoming, Request, Response, Route, Socket
 
 _REMEMBERED = 5_000
 _ADMINS_ONLY = (EffectKind.REMOVE, EffectKind.MUTE)
@@ -38,13 +38,15 @@ class Settings:
     """Settings of a channel of type ``onebot``."""
 
     groups: tuple[int, ...] = setting("Numbers of the union's own QQ groups; every other group is ignored.")
-    token: str = setting("Access token shared with the QQ program, for sockets and calls.", "")
+    token: str = setting("Access token shared with the QQ program, for sockets and calls.", "", made="token")
     url: str = setting(
         "Address of the QQ program's WebSocket (ws://...), when we connect to it; one ending in /event brings /api along.",
         "",
     )
     api_url: str = setting("Address of the QQ program's HTTP calls, when no WebSocket can be had.", "")
-    secret: str = setting("Secret of the HTTP post signature; without it posted events are refused.", "")
+    secret: str = setting(
+        "Secret of the HTTP post signature; without it posted events are refused.", "", made="token"
+    )
     self_id: int = setting("QQ number of our own account; 0 takes it from the connection.", 0)
     profile: str = setting(f"Which QQ program speaks: auto, {', '.join(wire.PROFILES)}.", "auto")
     catch_up_hours: float = setting(
@@ -109,6 +111,11 @@ class OneBot:
         self._talks = Talks(line, self._account, self._inbox, self._behind, self._take_event)
         self._greeting = asyncio.Lock()
         self._recalled: OrderedDict[tuple[str, str], str] = OrderedDict()
+
+    @property
+    def lacking(self) -> Mapping[str, frozenset[Capability]]:
+        """Return group -> what our account cannot do there (see ``Connector``)."""
+        return self._account.lacking()
 
     def _weigh(self) -> None:
         self.capabilities = self._account.capabilities()

@@ -30,7 +30,7 @@ from connectors._settings import read, refuse, setting
 from connectors._signing import header, same
 from monitor.core.errors import ConnectorError, Malformed, Rejected
 from monitor.core.model import Broken, Effect, Health, RawPost
-from monitor.core.ports import ChannelConfig, Incoming, Request, Response, Route
+from monitor.core.ports import Capability, ChannelConfig, Incoming, Request, Response, Route
 
 MARK_SECONDS: Final = 60.0
 """Seconds between two notes in the cursor that pushes could reach us."""
@@ -121,6 +121,11 @@ class QQBot:
         self._signature_failed = False
         self._closed = False
         self._work: set[asyncio.Task[None]] = set()
+
+    @property
+    def lacking(self) -> Mapping[str, frozenset[Capability]]:
+        """Return group -> what the bot cannot do there (see ``Connector``)."""
+        return self._rights.lacking()
 
     def _weigh(self) -> None:
         """Say what the bot can do as far as is known: recall and mute only where it is an administrator."""

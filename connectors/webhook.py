@@ -34,7 +34,8 @@ class Settings:
     """Settings of a channel of type ``webhook``."""
 
     secrets: tuple[str, ...] = setting(
-        "Signing secrets (whsec_...), the newest first; several are valid at once while they are changed."
+        "Signing secrets (whsec_...), the newest first; several are valid at once while they are changed.",
+        made="whsec",
     )
 
 

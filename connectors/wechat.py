@@ -40,11 +40,14 @@ class Settings:
     appid: str = setting("AppID of the official account (wx...).")
     app_secret: str = setting("AppSecret of the official account.")
     token: str = setting(
-        "Token of the server configuration: 3 to 32 letters and digits, the same on both sides."
+        "Token of the server configuration: 3 to 32 letters and digits, the same on both sides.",
+        made="letters",
     )
     aes_secret: str = setting(
         "EncodingAESKey of the server configuration; after a change the former one too, behind a space; empty only in plain mode.",
         "",
+        ask=True,
+        made="aes",
     )
     comments: bool = setting("Whether to look at the comments under articles.", True)
     articles: tuple[str, ...] = setting(

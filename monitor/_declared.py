@@ -88,6 +88,17 @@ RULES: Final[Mapping[str, Spec]] = {
     ),
     "two_person_reply": Spec(bool, True, "The person who approves an answer is not the one who wrote it."),
     "group_window_days": Spec(int, 14, "How far back near duplicates are looked for.", "days", 1, 366),
+    "hide_recalled": Spec(
+        bool, True, "Screens no longer show the words of a message that its author took back; a removal by us or by"
+        " an administrator of the group stays readable, for the appeal.",
+    ),
+    "original_days": Spec(
+        int, 30, "How long the words before masking are kept, sealed; 0 keeps none.", "days", 0, 184,
+        "nobody needs a phone number from a post for longer",
+    ),
+    "idempotency_days": Spec(int, 7, "How long the mark of a request is kept, so that it counts once.", "days", 1, 366),
+    "quarantine_days": Spec(int, 90, "How long what could not be read is kept.", "days", 1, 366),
+    "session_days": Spec(int, 30, "How long a session that nobody uses is kept.", "days", 1, 366),
 }  # fmt: skip
 """Figures of the house (see :class:`monitor.usecases.deps.Rules`), with the bounds that rights and law set."""
 
@@ -97,6 +108,15 @@ CHANNEL: Final[Mapping[str, Spec]] = {
     ),
     "unit": Spec(str, "", "Unit that owns the channel, for routing and for figures by unit."),
     "paused": Spec(bool, False, "Do not listen and do not send until this is taken away."),
+    "quiet_hours": Spec(
+        str,
+        "",
+        "Shanghai time in which answers and notices wait, e.g. 22:00-07:30; those of an urgent case or of one"
+        " of care leave at once.",
+    ),
+    "answers_per_minute": Spec(
+        int, 20, "Most answers and notices that leave in a minute; the others wait.", "answers", 1, 600
+    ),
 }
 """Settings that every channel has; the others belong to its connector."""
 

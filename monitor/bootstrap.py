@@ -36,6 +36,7 @@ CONNECTORS: Final = "huiyin.connectors"
 CLASSIFIERS: Final = "huiyin.classifiers"
 _FAST: Final = "fast"
 _CAPABILITIES_KEPT: Final = 5.0
+_WORDS: Final = frozenset(map(str, Capability))
 T = TypeVar("T")
 
 
@@ -53,10 +54,10 @@ class App:
         self.config = config
         self.notes = tuple(notes)
         self.safe = safe
-        self.deps = replace(deps, capabilities=self.capabilities)
+        self.deps = replace(deps, capabilities=self.capabilities, lacking=self.lacking)
         self._connectors: dict[str, GuardedConnector] = {}
         self._kept: dict[Any, Any] = {}
-        self._declared: tuple[float, Mapping[str, frozenset[Capability]]] = (float("-inf"), {})
+        self._declared: tuple[float, Mapping[str, tuple[str, ...]]] = (float("-inf"), {})
 
     def connector(self, name: str) -> GuardedConnector:
         """Return the connector of a declared channel; always the same object.
@@ -77,20 +78,29 @@ class App:
         """Return what a channel can do: as its connector says, else as the service last wrote down."""
         if name in self._connectors:
             return self._connectors[name].capabilities
+        return frozenset(Capability(word) for word in self._written(name) if word in _WORDS)
+
+    def lacking(self, name: str, thread: str | None) -> frozenset[Capability]:
+        """Return what of its capabilities a channel has not in one thread, where our account is no administrator."""
+        if name in self._connectors:
+            return frozenset(self._connectors[name].lacking.get(thread or "", ()))
+        pairs = (word.partition("@") for word in self._written(name))
+        return frozenset(Capability(word) for word, _at, where in pairs if where == thread and word in _WORDS)
+
+    def _written(self, name: str) -> tuple[str, ...]:
+        """Return what the service last wrote down of a channel's capabilities, as words."""
         at, declared = self._declared
         if self.deps.clock.monotonic() - at > _CAPABILITIES_KEPT:
-            declared = self._written_capabilities()
+            with self.deps.uow.read() as store:
+                declared = {row.name: row.capabilities for row in store.channels.status()}
             self._declared = (self.deps.clock.monotonic(), declared)
-        return declared.get(name, frozenset())
+        return declared.get(name, ())
 
-    def _written_capabilities(self) -> Mapping[str, frozenset[Capability]]:
-        known = set(Capability)
-        with self.deps.uow.read() as store:
-            rows = store.channels.status()
-        return {
-            row.name: frozenset(Capability(word) for word in row.capabilities if word in known)
-            for row in rows
-        }
+    def said_capabilities(self, name: str) -> frozenset[str]:
+        """Return what is written down of a channel's capabilities: its own, and what single threads lack."""
+        whole = {str(one) for one in self.capabilities(name)}
+        lacking = self._connectors[name].lacking if name in self._connectors else {}
+        return frozenset(whole | {f"{one}@{thread}" for thread, many in lacking.items() for one in many})
 
     def once(self, key: Any, make: Callable[[], T]) -> T:
         """Return what ``make`` made for ``key`` the first time in this process."""

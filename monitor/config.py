@@ -12,6 +12,7 @@ import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
+from datetime import time
 from pathlib import Path
 from typing import Any, Final
 
@@ -77,6 +78,26 @@ class Channel:
     settings: Mapping[str, Any]
     unit: str | None = None
     paused: bool = False
+    quiet_hours: str = ""
+    answers_per_minute: int = 20
+
+    def is_quiet(self, at: time) -> bool:
+        """Say whether answers wait at this time of the day (Shanghai)."""
+        hours = quiet(self.quiet_hours)
+        if hours is None:
+            return False
+        begin, end = hours
+        return begin <= at < end if begin < end else at >= begin or at < end
+
+
+def quiet(text: str) -> tuple[time, time] | None:
+    """Return begin and end of quiet hours, None when there are none; raises ValueError for what cannot be read."""
+    if not text.strip():
+        return None
+    begin, end = (time.fromisoformat(part.strip()) for part in text.split("-"))
+    if begin == end or begin.tzinfo or end.tzinfo:
+        raise ValueError(text)
+    return begin, end
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,9 +240,16 @@ class _Reader:
             self.note(
                 (*path.split("."), "type"), 'the key is missing: it names the connector, e.g. type = "onebot"'
             )
+        try:
+            quiet(common.get("quiet_hours", ""))
+        except ValueError:
+            self.note(
+                (*path.split("."), "quiet_hours"), 'two times of the day are expected, e.g. "22:00-07:30"'
+            )
         if len(self.faults) > before:
             return None
-        return Channel(name, common["type"], own, common.get("unit") or None, common.get("paused", False))
+        common["unit"] = common.get("unit") or None
+        return Channel(name, settings=own, **common)
 
     def _value(self, path: tuple[str, ...], value: Any) -> Any:
         if _is_reference(value):
@@ -254,8 +282,8 @@ def is_channel_name(name: str) -> bool:
 
 
 def is_secret(key: str) -> bool:
-    """Say whether the setting of this name holds a secret."""
-    return _SECRET.search(key) is not None
+    """Say whether the setting of this name holds a secret; the address that gives out tokens is none."""
+    return _SECRET.search(key) is not None and not key.endswith("_url")
 
 
 def _parse(reader: _Reader, text: str) -> Mapping[str, Any]:
@@ -425,6 +453,8 @@ def shown(config: Config) -> str:
         lines += ["", f"[channels.{channel.name}]", f'type = "{channel.type}"']
         lines += [f"unit = {toml(channel.unit)}"] if channel.unit else []
         lines += ["paused = true"] if channel.paused else []
+        lines += [f"quiet_hours = {toml(channel.quiet_hours)}"] if channel.quiet_hours else []
+        lines += [f"answers_per_minute = {channel.answers_per_minute}"]
         lines += [f"{key} = {toml(hidden(value, key))}" for key, value in channel.settings.items()]
     return "\n".join(lines) + "\n"
 

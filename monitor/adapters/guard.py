@@ -114,6 +114,11 @@ class GuardedConnector:
     def capabilities(self, value: frozenset[Capability]) -> None:
         self._inner.capabilities = value
 
+    @property
+    def lacking(self) -> Mapping[str, frozenset[Capability]]:
+        """Return thread -> what of the capabilities cannot be done there; a connector need not have it."""
+        return dict(getattr(self._inner, "lacking", {}))
+
     async def posts(self, cursor: str | None) -> AsyncIterator[Incoming]:
         """Yield batches; raises ConnectorError or PluginError."""
         stream = self._inner.posts(cursor)

@@ -42,6 +42,7 @@ MODULES: Final[dict[str, tuple[str, ...]]] = {
     "trends": ("trends",),
     "ledger": ("ledger",),
     "user": ("user",),
+    "retention": ("retention",),
 }
 """Module of ``monitor.cli`` -> the commands that it registers, in the order of the help page."""
 

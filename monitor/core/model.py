@@ -94,7 +94,8 @@ class Broken:
 class Post:
     """One revision of one message; never edited: an edit at the source is a new revision.
 
-    ``text`` is masked (phone, e-mail, identity numbers). ``author`` is a keyed pseudonym.
+    ``text`` is masked (phone, e-mail, identity numbers). ``author`` is a keyed pseudonym. ``removed_by`` says of a
+    removed one who did it: ``author``, ``moderator``, ``self`` (our own account), or None when nobody told.
     """
 
     id: int
@@ -114,11 +115,15 @@ class Post:
     unit: str | None = None
     source_state: SourceState = SourceState.VISIBLE
     group_id: int | None = None
+    removed_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class NewPost:
-    """A post ready to be stored: masked, pseudonymous, with its keyed digest (see :class:`Post`)."""
+    """A post ready to be stored: masked, pseudonymous, with its keyed digest (see :class:`Post`).
+
+    ``original`` holds the sealed words before masking, when masking took something away; ``by`` is who removed it.
+    """
 
     channel: str
     external_id: str
@@ -138,6 +143,8 @@ class NewPost:
     receipt: str | None = None
     identity: bytes | None = None
     contact: bytes | None = None
+    original: bytes | None = None
+    by: str | None = None
 
 
 # --- what was understood ---------------------------------------------------------------------------

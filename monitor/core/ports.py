@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Protocol
 
@@ -163,6 +163,9 @@ class Connector(Protocol):
     a Broken item and the stream goes on; signatures are compared in constant time; only the five connector
     errors leave it; native identities only inside RawPost and effects, never in a log; ``close`` leaves nothing
     running and may be called twice.
+
+    A connector whose rights differ from thread to thread may have ``lacking``, a mapping of thread to those of its
+    capabilities that it has not there: what cannot be done is then not offered there either (M-13).
     """
 
     name: str
@@ -337,7 +340,11 @@ class QuarantineItem:
 
 @dataclass(frozen=True, slots=True)
 class ChannelStatus:
-    """How a channel is doing."""
+    """How a channel is doing.
+
+    ``lag`` is how long its last post was on its way; ``tries`` and ``failures`` count what was stored, checked and
+    connected within this hour and the one before it.
+    """
 
     name: str
     type: str
@@ -349,6 +356,14 @@ class ChannelStatus:
     received: int
     quarantined: int
     capabilities: tuple[str, ...] = ()
+    lag: timedelta | None = None
+    tries: int = 0
+    failures: int = 0
+
+    @property
+    def error_rate(self) -> float | None:
+        """Return the share of tries that failed, or None when nothing was tried."""
+        return self.failures / self.tries if self.tries else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -411,6 +426,9 @@ class Posts(Protocol):
 
     def contact(self, post_id: int) -> bytes | None:
         """Return the sealed contact left with a post."""
+
+    def original(self, post_id: int) -> bytes | None:
+        """Return the sealed words of a post before masking; None when nothing was masked or the time is over."""
 
 
 class Jobs(Protocol):
@@ -561,10 +579,12 @@ class Outbox(Protocol):
         seconds: float,
         states: Sequence[EffectState],
         without: Sequence[str] = (),
+        quiet: Sequence[str] = (),
     ) -> list[Effect]:
         """Take due effects (``not_before`` passed, lease free): NEW become SENDING with attempt + 1 and fence + 1;
         UNKNOWN and SENDING with an expired lease keep their state and get a new fence. One committed step. Those of
-        the channels ``without`` stay where they are."""
+        the channels ``without`` stay where they are, and so do answers and notices of the ``quiet`` ones, unless
+        their case is one of care or urgent."""
 
     def settle(
         self,
@@ -574,11 +594,20 @@ class Outbox(Protocol):
         receipt: str | None = None,
         error: str | None = None,
         not_before: datetime | None = None,
+        *,
+        untried: bool = False,
     ) -> bool:
-        """Write the outcome if ``effect.fence`` is still the current one; False when it is not."""
+        """Write the outcome if ``effect.fence`` is still the current one; False when it is not. ``untried`` takes the
+        attempt back that the lease counted: nobody tried to send."""
 
     def cancel(self, decision_id: int | None, reply_id: int | None, now: datetime) -> int:
         """Cancel effects still NEW; returns how many."""
+
+    def cancel_one(self, effect_id: int, now: datetime, error: str) -> bool:
+        """Cancel an effect that is still NEW, with the code of why; False when it is on its way already."""
+
+    def redirect(self, effect_id: int, post_id: int, handle: str | None) -> bool:
+        """Let an effect that is still NEW be about another post; False when it is on its way already."""
 
     def of_case(self, case_id: int) -> list[Effect]: ...
     def of_decision(self, decision_id: int) -> list[Effect]: ...
@@ -608,11 +637,19 @@ class Channels(Protocol):
     """Cursors and the life of channels."""
 
     def cursor(self, channel: str) -> str | None: ...
-    def set_cursor(self, channel: str, value: str) -> None: ...
-    def declare(self, config: ChannelConfig, capabilities: Sequence[str]) -> None: ...
+    def set_cursor(self, channel: str, value: str | None) -> None:
+        """Write where the source stands; None forgets it, so that everything the source still shows is read again."""
+
+    def declare(self, config: ChannelConfig, capabilities: Sequence[str]) -> None:
+        """Write what is configured and what it can do; ``remove@700001`` says that one thread cannot ``remove``."""
+
     def remove(self, name: str) -> None: ...
     def set_paused(self, name: str, paused: bool) -> None: ...
-    def note_ok(self, name: str, now: datetime, posts: int, quarantined: int) -> None: ...
+    def note_ok(
+        self, name: str, now: datetime, posts: int, quarantined: int, lag: timedelta | None = None
+    ) -> None:
+        """Write that the source answered, what came, and how long the last post was on its way."""
+
     def note_error(self, name: str, now: datetime, error: str, retry_at: datetime | None) -> None: ...
     def status(self) -> list[ChannelStatus]: ...
 
@@ -674,6 +711,9 @@ class Operations(Protocol):
     def remember(self, key: str, login: str, answer: str, now: datetime) -> None: ...
     def setting(self, key: str) -> str | None: ...
     def set_setting(self, key: str, value: str) -> None: ...
+    def expire(self, what: str, before: datetime, *, dry_run: bool) -> int:
+        """Delete what is older than ``before`` of one kind and return how much it was (would be, in a dry run):
+        ``originals``, ``idempotency``, ``quarantine``, ``sessions`` or ``failures``."""
 
 
 class Store(Protocol):

@@ -74,6 +74,7 @@ PERMISSIONS: Mapping[str, frozenset[Role]] = {
     "accounts.issue_token": frozenset({_A, _SYSTEM}),
     "accounts.sign_out_everywhere": STAFF,
     "channels.manage": frozenset({_A, _SYSTEM}),
+    "retention.run": frozenset({_A, _SYSTEM}),
     "effects.dispatch": frozenset({_SYSTEM}),
     "effects.resolve": frozenset({_M, _O, _A}),
     # --- what may be seen of a writer

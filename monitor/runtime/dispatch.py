@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from monitor import logs
@@ -29,6 +29,7 @@ from monitor.core.errors import (
 )
 from monitor.core.model import Effect, EffectKind
 from monitor.core.ports import Capability, Connector
+from monitor.core.workdays import SHANGHAI
 from monitor.runtime.intake import pause_after
 from monitor.usecases import effects
 from monitor.usecases.effects import Outgoing
@@ -44,11 +45,30 @@ NEEDED: Final[Mapping[EffectKind, Capability]] = {
 """What a channel must be able to do for an effect to leave through it."""
 
 AT_ONCE: Final = 8
+_SAYING: Final = frozenset({EffectKind.REPLY, EffectKind.NOTICE})
 IDLE_SECONDS: Final = 1.0
 _DOWN: Final = (Unavailable, RateLimited, Uncertain)
 """After these the channel is left alone for this round: the next effect would only wait for the same silence."""
 
 _log = logs.get("dispatch")
+
+
+class Pace:
+    """How many answers and notices leave through one channel in a minute; a restart begins to count anew."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._sent: deque[float] = deque()
+
+    def wait(self, now: float) -> float:
+        """Return the seconds until the next one may leave; 0 when it may now."""
+        while self._sent and self._sent[0] <= now - 60:
+            self._sent.popleft()
+        return self._sent[0] + 60 - now if len(self._sent) >= self._most else 0.0
+
+    def spend(self, now: float) -> None:
+        """Count one that leaves."""
+        self._sent.append(now)
 
 
 class Dispatcher:
@@ -57,6 +77,7 @@ class Dispatcher:
     def __init__(self, app: App) -> None:
         self._app = app
         self._stopping = asyncio.Event()
+        self._pace = {name: Pace(one.answers_per_minute) for name, one in app.config.channels.items()}
         self.sent = 0
 
     def stop(self) -> None:
@@ -86,7 +107,8 @@ class Dispatcher:
         """Take what is due and carry it out; returns how many effects were taken. Raises StoreError."""
         begun = asyncio.get_running_loop().time()
         paused = await asyncio.to_thread(self._paused)
-        taken = await asyncio.to_thread(effects.take, self._app.deps, AT_ONCE, paused)
+        quiet = self._quiet()
+        taken = await asyncio.to_thread(effects.take, self._app.deps, AT_ONCE, paused, quiet)
         lanes: dict[str, list[Outgoing]] = defaultdict(list)
         for one in taken:
             lanes[one.effect.channel].append(one)
@@ -107,6 +129,16 @@ class Dispatcher:
                 down = await self._one(one)
             else:
                 await self._settle(effects.later, one.effect, "sender.busy")
+
+    def _quiet(self) -> list[str]:
+        """Return the channels whose answers and notices wait: it is night there, or enough were sent this minute."""
+        time_of_day = self._app.deps.clock.now().astimezone(SHANGHAI).time()
+        now = self._app.deps.clock.monotonic()
+        return [
+            name
+            for name, channel in self._app.config.channels.items()
+            if channel.is_quiet(time_of_day) or self._pace[name].wait(now)
+        ]
 
     def _paused(self) -> list[str]:
         """Return the channels whose effects stay in the outbox until somebody resumes them."""
@@ -134,6 +166,13 @@ class Dispatcher:
         if NEEDED[effect.kind] not in connector.capabilities:
             await self._settle(effects.refused, effect, "channel.cannot")
             return ""
+        pace, now = self._pace.get(effect.channel), self._app.deps.clock.monotonic()
+        if pace is not None and effect.kind in _SAYING:
+            if wait := pace.wait(now):
+                at = self._app.deps.clock.now() + timedelta(seconds=wait)
+                await self._settle(effects.later, effect, "channel.pace", at)
+                return ""
+            pace.spend(now)
         try:
             receipt = await connector.perform(effect, one.author)
         except RateLimited as error:

@@ -255,7 +255,7 @@ class Intake:
         for name, watched in self._watched.items():
             with contextlib.suppress(HuiyinError):
                 self._app.connector(name)
-            watched.capabilities = frozenset(map(str, self._app.capabilities(name)))
+            watched.capabilities = self._app.said_capabilities(name)
         await self._patiently(self._write_channels)
 
     async def _patiently(self, work: Callable[[], None]) -> None:
@@ -329,8 +329,9 @@ class Intake:
         clears = watched.listener is None or not watched.listener.waits
         wait = CHECK_GOOD if health.ok and clears else CHECK_BAD
         watched.next_check = self._app.deps.clock.monotonic() + wait
-        changed = health.capabilities != watched.capabilities
-        watched.capabilities = health.capabilities
+        said = self._app.said_capabilities(name)
+        changed = said != watched.capabilities
+        watched.capabilities = said
         if changed:
             await self._patiently(self._write_channels)
         again = timedelta(seconds=wait)

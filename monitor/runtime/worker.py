@@ -23,7 +23,7 @@ from monitor.core.errors import ClassifierError, HuiyinError, StoreError
 from monitor.core.model import Reading
 from monitor.core.ports import Classifier
 from monitor.runtime.parts import Pulse, die_with_parent
-from monitor.usecases import cases, effects, understand
+from monitor.usecases import cases, effects, retention, understand
 from monitor.usecases.deps import Deps
 
 IDLE_SECONDS: Final = 0.3
@@ -130,7 +130,12 @@ class Worker:
         if ticks < self._next_sweep:
             return
         self._next_sweep = ticks + SWEEP_SECONDS
-        for name, sweep in (("cases.sweep", cases.sweep), ("effects.sweep", effects.sweep)):
+        sweeps = (
+            ("cases.sweep", cases.sweep),
+            ("effects.sweep", effects.sweep),
+            ("retention.sweep", retention.sweep),
+        )
+        for name, sweep in sweeps:
             swept = self._patiently(name, partial(sweep, self._deps))
             if swept:
                 _log.info("worker.swept", what=name, count=swept)

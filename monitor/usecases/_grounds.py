@@ -101,7 +101,7 @@ def check_restriction(
     there = standing(posts)
     if not there:
         raise BadInput("every post of this case is gone at its source; there is nothing to restrict")
-    if not any(NEEDS[request.action] in deps.capabilities(post.channel) for post in there):
+    if not any(NEEDS[request.action] in deps.can(post.channel, post.thread) for post in there):
         raise BadInput(f"this channel cannot {request.action}; the channel table says what each one can")
     if request.action is Action.MUTE and not 0 < request.mute_seconds <= LONGEST_MUTE:
         raise BadInput("a muting lasts from one second to thirty days")

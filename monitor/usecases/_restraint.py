@@ -121,7 +121,7 @@ def restrain(
         seconds: length of a muting.
     """
     kind, need = EFFECTS[decision.action], NEEDS[decision.action]
-    targets = [post for post in standing(posts) if need in deps.capabilities(post.channel)]
+    targets = [post for post in standing(posts) if need in deps.can(post.channel, post.thread)]
     if decision.action is Action.MUTE:
         targets = _once_per_author(targets)
     for post in targets:
@@ -156,7 +156,7 @@ def _tell(store: Store, deps: Deps, notice: NewEffect, posts: Iterable[Post]) ->
     """Write a notice once per place that can be told (``notice`` is the pattern); returns to how many."""
     places: dict[tuple[str, str | None], Post] = {}
     for post in posts:
-        if Capability.REPLY in deps.capabilities(post.channel):
+        if Capability.REPLY in deps.can(post.channel, post.thread):
             places.setdefault((post.channel, post.thread), post)
     for post in places.values():
         here = replace(
@@ -225,7 +225,7 @@ def _undoing(deps: Deps, back: Back, effect: Effect, post: Post) -> NewEffect | 
         undoing = replace(
             _effect(deps, back.case, post, key, EffectKind.MUTE), seconds=UNMUTE_SECONDS, author=post.author
         )
-    elif Capability.RESTORE in deps.capabilities(post.channel):
+    elif Capability.RESTORE in deps.can(post.channel, post.thread):
         undoing = _effect(deps, back.case, post, key, EffectKind.RESTORE)
     else:
         return None

@@ -12,10 +12,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from monitor.core.errors import BadMove, NotFound
 from monitor.core.model import Actor, Health
-from monitor.core.ports import ChannelConfig, ChannelStatus, PartStatus
+from monitor.core.ports import ChannelConfig, ChannelStatus, PartStatus, Store
 from monitor.core.roles import require
 from monitor.usecases.deps import Deps
+from monitor.words import _
 
 PAUSED = "paused"
 ALIVE = timedelta(seconds=20)
@@ -70,6 +72,38 @@ def cursor(deps: Deps, name: str) -> str | None:
     """Return where the source of a channel stands."""
     with deps.uow.read() as store:
         return store.channels.cursor(name)
+
+
+def _at_rest(store: Store, name: str, now: datetime) -> bool:
+    """Say whether nobody listens to a channel now: it is paused, or no service runs."""
+    paused = any(row.name == name and row.state == PAUSED for row in store.channels.status())
+    return paused or not any(_serves(part, now) for part in store.operations.parts())
+
+
+def move_cursor(deps: Deps, actor: Actor, name: str, value: str | None) -> str | None:
+    """Set where a channel goes on reading, or forget it; returns where it stood. It stands in the ledger.
+
+    Args:
+        deps: what every use case is given.
+        actor: who does it.
+        name: the channel.
+        value: the new place as the connector writes it; None reads everything again that the source still shows.
+
+    Raises: NotAllowed; NotFound; BadMove while the channel is listened to: it would write its own place over it.
+    """
+    require(actor, "channels.manage")
+    now = deps.clock.now()
+    with deps.uow.begin(actor) as store:
+        if not any(row.name == name for row in store.channels.status()):
+            raise NotFound("there is no such channel; `huiyin channel list` names them")
+        if not _at_rest(store, name, now):
+            raise BadMove(_("渠道 {name} 正在收取，先运行 huiyin channel pause {name}。").format(name=name))
+        before = store.channels.cursor(name)
+        store.channels.set_cursor(name, value)
+        kind = "channel.cursor_reset" if value is None else "channel.cursor_set"
+        content = {"channel": name, "before": before, "after": value}
+        store.ledger.append(kind, name, actor.login, content, now)
+    return before
 
 
 # --- checks ----------------------------------------------------------------------------------------
@@ -145,6 +179,7 @@ __all__ = [
     "cursor",
     "declare",
     "look",
+    "move_cursor",
     "note_error",
     "set_paused",
     "status",

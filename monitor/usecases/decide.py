@@ -390,7 +390,7 @@ def possible(store: Store, deps: Deps, actor: Actor, case: Case, posts: Sequence
 def _may(deps: Deps, actor: Actor, case: Case, action: Action, posts: Sequence[Post]) -> bool:
     verb = "decide.appeal" if case.kind is CaseKind.APPEAL else "decide.decide"
     if action in RESTRICTING:
-        able = any(NEEDS[action] in deps.capabilities(post.channel) for post in standing(posts))
+        able = any(NEEDS[action] in deps.can(post.channel, post.thread) for post in standing(posts))
         return able and may(actor, "decide.restrict", case=case)
     return may(actor, verb, case=case)
 

@@ -30,6 +30,11 @@ class Rules:
         union_name: how the union signs.
         two_person_reply: the approver differs from the author of the draft.
         group_window_days: how far back near-duplicates are looked for.
+        hide_recalled: whether screens withhold the words of a message that its author took back.
+        original_days: how long the sealed words before masking are kept.
+        idempotency_days: how long the marks of repeated requests are kept.
+        quarantine_days: how long what could not be read is kept.
+        session_days: how long a session that nobody uses is kept.
     """
 
     effect_delay: float = 20.0
@@ -46,6 +51,11 @@ class Rules:
     union_name: str = "校工会"
     two_person_reply: bool = True
     group_window_days: int = 14
+    hide_recalled: bool = True
+    original_days: int = 30
+    idempotency_days: int = 7
+    quarantine_days: int = 90
+    session_days: int = 30
 
 
 def no_capabilities(_name: str) -> frozenset[Capability]:
@@ -53,11 +63,17 @@ def no_capabilities(_name: str) -> frozenset[Capability]:
     return frozenset()
 
 
+def nothing_lacking(_name: str, _thread: str | None) -> frozenset[Capability]:
+    """Say that every thread of a channel can do what the channel can."""
+    return frozenset()
+
+
 @dataclass(frozen=True, slots=True)
 class Deps:
     """Everything a use case may touch.
 
-    ``capabilities(channel)`` says what a channel can do; ``classifier``, ``grouping`` and ``passwords`` may be
+    ``capabilities(channel)`` says what a channel can do, ``lacking(channel, thread)`` what of it one thread cannot: a
+    group in which our account is no administrator; ``classifier``, ``grouping`` and ``passwords`` may be
     missing: posts then go on without a reading or a group, and local sign-in says that it is off.
     """
 
@@ -69,3 +85,8 @@ class Deps:
     grouping: Grouping | None = None
     capabilities: Callable[[str], frozenset[Capability]] = no_capabilities
     passwords: Passwords | None = None
+    lacking: Callable[[str, str | None], frozenset[Capability]] = nothing_lacking
+
+    def can(self, channel: str, thread: str | None) -> frozenset[Capability]:
+        """Return what can be done in one thread of a channel."""
+        return self.capabilities(channel) - self.lacking(channel, thread)

@@ -30,8 +30,9 @@ RETRIES: Final = tuple(
 LEASE_TIMEOUTS: Final = 4
 """A sender keeps an effect for so many request timeouts; afterwards it is taken for crashed."""
 
-NOT_TRIED: Final = frozenset({"sender.busy"})
-"""Codes of a wait in which nobody tried to send: it lasts as long as was asked, and never ends with a person."""
+NOT_TRIED: Final = frozenset({"sender.busy", "channel.pace"})
+"""Codes of a wait in which nobody tried to send: it lasts as long as was asked, counts as no attempt, and never ends
+with a person."""
 
 BATCH: Final = 200
 LONGEST_NOTE: Final = 500
@@ -79,11 +80,12 @@ def _outgoing(store: Store, deps: Deps, effect: Effect, *, ask_first: bool) -> O
     return Outgoing(effect, author, ask_first)
 
 
-def take(deps: Deps, n: int = 20, without: Sequence[str] = ()) -> list[Outgoing]:
+def take(deps: Deps, n: int = 20, without: Sequence[str] = (), quiet: Sequence[str] = ()) -> list[Outgoing]:
     """Take up to ``n`` effects that are due, in one committed step: unknown ones, to be asked about, then new ones.
 
     An effect whose sender crashed (its lease ran out while ``sending``) becomes unknown here. Half of the places are
-    kept for new ones, so that a platform that cannot be asked does not hold up the others.
+    kept for new ones, so that a platform that cannot be asked does not hold up the others. Effects of the channels
+    ``without`` stay where they are; of those in ``quiet``, only answers and notices that are not urgent do.
     """
     require(SYSTEM, "effects.dispatch")
     now, seconds = deps.clock.now(), LEASE_TIMEOUTS * deps.rules.send_timeout
@@ -92,7 +94,7 @@ def take(deps: Deps, n: int = 20, without: Sequence[str] = ()) -> list[Outgoing]
             store.outbox.settle(effect, _S.UNKNOWN, now, error="crashed", not_before=now)
             _event(store, deps, effect, "effect_unknown", cause="crashed")
         asked = store.outbox.lease((n + 1) // 2, now, seconds, (_S.UNKNOWN,), without)
-        fresh = store.outbox.lease(n - len(asked), now, seconds, (_S.NEW,), without)
+        fresh = store.outbox.lease(n - len(asked), now, seconds, (_S.NEW,), without, quiet)
         return [
             *(_outgoing(store, deps, effect, ask_first=True) for effect in asked),
             *(_outgoing(store, deps, effect, ask_first=False) for effect in fresh),
@@ -109,12 +111,16 @@ def _settle(
     state: EffectState,
     code: str,
     not_before: datetime | None = None,
+    *,
+    untried: bool = False,
 ) -> bool:
     """Write an outcome if the effect still stands as it was taken: nobody took or settled it meanwhile."""
     stored = store.outbox.get(effect.id)
     held = (stored.fence, stored.state) == (effect.fence, effect.state)
     now = deps.clock.now()
-    return held and store.outbox.settle(effect, state, now, error=code, not_before=not_before)
+    return held and store.outbox.settle(
+        effect, state, now, error=code, not_before=not_before, untried=untried
+    )
 
 
 def _reply_arrived(store: Store, deps: Deps, effect: Effect) -> None:
@@ -205,7 +211,7 @@ def _late(store: Store, effect: Effect, now: datetime) -> bool:
 def _again(store: Store, deps: Deps, effect: Effect, code: str, at: datetime) -> bool:
     """Let an effect that surely did not arrive wait for its next attempt, unless its decision no longer stands."""
     if not _void(store, effect):
-        return _settle(store, deps, effect, _S.NEW, code, at)
+        return _settle(store, deps, effect, _S.NEW, code, at, untried=code in NOT_TRIED)
     if not _settle(store, deps, effect, _S.CANCELLED, code):
         return False
     _event(store, deps, effect, "effect_cancelled", cause="taken_back")

@@ -9,11 +9,11 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from monitor.core.errors import Malformed
-from monitor.core.model import Broken, NewPost, PostKind, RawPost
+from monitor.core.model import Broken, EffectKind, EffectState, NewPost, PostKind, RawPost
 from monitor.core.ports import Outcome, Store, Stored
 from monitor.core.privacy import clean, mask
 from monitor.usecases.deps import Deps
@@ -26,6 +26,8 @@ AHEAD = timedelta(minutes=10)
 PAYLOAD_LIMIT = 65_536
 _LIMITS = {"external_id": 200, "thread": 200, "reply_to": 200, "handle": 200, "lang": 35, "unit": 100}
 _LIMITS |= {"author": 500, "url": 2_000, "contact": 500, "receipt": 128}
+_LEFT = frozenset({EffectState.SENDING, EffectState.UNKNOWN, EffectState.SENT, EffectState.NEEDS_HUMAN})
+_REMOVERS = frozenset({"author", "moderator", "self"})
 _WITH_TEXT = frozenset({PostKind.POST, PostKind.EDIT})
 
 
@@ -110,7 +112,23 @@ def to_new_post(deps: Deps, raw: RawPost, now: datetime | None = None) -> NewPos
         receipt=_short(raw, "receipt"),
         identity=None if author is None else keys.seal(author.encode()),
         contact=None if contact is None else keys.seal(contact.encode()),
+        original=_original(deps, text, quoted),
+        by=raw.by if raw.by in _REMOVERS else None,
     )
+
+
+def _original(deps: Deps, text: str, quoted: str | None) -> bytes | None:
+    """Return the sealed words before masking, when masking takes something away and the settings keep any."""
+    masks = mask(text) != text or (quoted is not None and mask(quoted) != quoted)
+    if not masks or not deps.rules.original_days:
+        return None
+    return deps.keys.seal(json.dumps({"text": text, "quoted": quoted}, ensure_ascii=False).encode())
+
+
+def opened(deps: Deps, sealed: bytes) -> str:
+    """Return the text of sealed words before masking; raises StoreError when the key differs."""
+    text: str = json.loads(deps.keys.unseal(sealed))["text"]
+    return text
 
 
 def _as_broken(raw: RawPost, error: Malformed) -> Broken:
@@ -162,6 +180,27 @@ def _report(results: Sequence[ItemResult]) -> IngestReport:
     )
 
 
+def _lag(posts: Sequence[NewPost], now: datetime) -> timedelta | None:
+    """Return how long the last post was on its way; None when no source told a time (arrival is then its time)."""
+    told = [post.posted_at for post in posts if post.kind in _WITH_TEXT and post.posted_at != now]
+    return max(timedelta(0), now - max(told)) if told else None
+
+
+def _told_by(store: Store, post: NewPost) -> NewPost:
+    """Return a removal of which nobody told who did it; our own one when we had asked for it."""
+    if post.kind is not PostKind.REMOVAL or post.by is not None:
+        return post
+    found = store.posts.find_handle(post.channel, post.handle or post.external_id, post.thread)
+    if found is None:
+        return post
+    revisions = set(store.posts.revisions(found))
+    cases = store.cases.of_posts(sorted(revisions))
+    asked = {case.id for group in cases.values() for case in group}
+    effects = [effect for case_id in asked for effect in store.outbox.of_case(case_id)]
+    ours = any(e.kind is EffectKind.REMOVE and e.post_id in revisions and e.state in _LEFT for e in effects)
+    return replace(post, by="self") if ours else post
+
+
 def ingest(
     deps: Deps, channel: str, items: Sequence[RawPost | Broken], cursor: str | None = None
 ) -> IngestReport:
@@ -177,6 +216,7 @@ def ingest(
     prepared = [_prepare(deps, item, now) for item in items]
     posts = [item for item in prepared if isinstance(item, NewPost)]
     with deps.uow.begin() as store:
+        posts = [_told_by(store, post) for post in posts]
         stored = store.posts.add(posts) if posts else []
         pairs = iter(zip(posts, stored, strict=True))
         results = [
@@ -187,5 +227,6 @@ def ingest(
         if cursor is not None:
             store.channels.set_cursor(channel, cursor)
         report = _report(results)
-        store.channels.note_ok(channel, now, report.new + report.updated, report.quarantined)
+        lag = _lag(posts, now)
+        store.channels.note_ok(channel, now, report.new + report.updated, report.quarantined, lag)
     return report

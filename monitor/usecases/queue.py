@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from monitor.core.errors import BadMove
-from monitor.core.model import BINARY_LABELS, Actor, Case, CaseKind, Post, Role
+from monitor.core.model import BINARY_LABELS, SYSTEM, Actor, Case, CaseKind, Post, Role
 from monitor.core.ports import CaseFilter, PostFilter, Store
 from monitor.core.roles import may, own_unit_only, require, visible_kinds
 from monitor.core.states import WAITING_FOR_STAFF, allowed
@@ -77,7 +77,7 @@ def _view(store: Store, deps: Deps, actor: Actor, case: Case) -> CaseView:
     thread = store.posts.thread(posts[0], NEIGHBOURS, NEIGHBOURS) if posts else []
     return CaseView(
         case=case,
-        posts=tuple(post_view(actor, post, readings.get(post.id)) for post in posts),
+        posts=tuple(post_view(actor, post, readings.get(post.id), deps.rules) for post in posts),
         events=tuple(store.events.of(case.id)),
         decisions=tuple(store.decisions.of(case.id)),
         replies=tuple(store.replies.of(case.id)),
@@ -85,7 +85,7 @@ def _view(store: Store, deps: Deps, actor: Actor, case: Case) -> CaseView:
         claim=store.claims.of(case.id),
         allowed=_allowed(store, deps, actor, case, posts),
         holder=_holder(case, deps.clock.now()),
-        thread=tuple(for_eyes(actor, post) for post in thread),
+        thread=tuple(for_eyes(actor, post, deps.rules) for post in thread),
     )
 
 
@@ -181,7 +181,7 @@ def _rows(store: Store, deps: Deps, cases: Sequence[Case]) -> list[CaseRow]:
     return [
         CaseRow(
             case,
-            posts[firsts[case.id]].text,
+            for_eyes(SYSTEM, posts[firsts[case.id]], deps.rules).text,
             {
                 str(label): readings[firsts[case.id]].score(label)
                 for label in BINARY_LABELS
@@ -248,7 +248,7 @@ def search(deps: Deps, actor: Actor, query: str, after: int | None, limit: int) 
     with deps.uow.read() as store:
         posts = store.posts.page(PostFilter(query=words), after, _limit(limit))
         readings = store.readings.many([post.id for post in posts])
-    return [post_view(actor, post, readings.get(post.id)) for post in posts]
+    return [post_view(actor, post, readings.get(post.id), deps.rules) for post in posts]
 
 
 __all__ = [

@@ -71,4 +71,4 @@ def drill(deps: Deps, actor: Actor, where: PostFilter, after: int | None, limit:
             raise NotAllowed(f"fewer than {floor} people wrote these posts; widen the period or the filter")
         posts = store.posts.page(where, after, max(1, min(limit, MOST)))
         readings = store.readings.many([post.id for post in posts])
-    return [post_view(actor, post, readings.get(post.id)) for post in posts]
+    return [post_view(actor, post, readings.get(post.id), deps.rules) for post in posts]

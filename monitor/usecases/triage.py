@@ -13,6 +13,8 @@ from monitor.core.model import (
     CaseEvent,
     CaseKind,
     CaseState,
+    Effect,
+    EffectState,
     Label,
     NewCase,
     Post,
@@ -26,6 +28,9 @@ from monitor.core.ports import Store
 from monitor.core.states import INITIAL, is_open, step
 from monitor.core.workdays import first_due, shipped
 from monitor.usecases.deps import Deps
+
+RECALLED = "recalled"
+"""Code of an effect that was stopped because the author took back what it answers."""
 
 _WITH_TOPIC = frozenset({CaseKind.GRIEVANCE, CaseKind.CLARIFICATION})
 
@@ -256,27 +261,54 @@ def _all_gone(store: Store, case: Case) -> bool:
 def withdraw_recalled(store: Store, deps: Deps, post: Post) -> None:
     """Follow the recall of ``post`` at its source into its open cases, inside the caller's transaction.
 
-    A pending moderation case of which every post is gone closes; answers that have not left yet are stopped.
+    A pending moderation case of which every post is gone closes. An answer to the post that has not left yet is
+    stopped, unless other posts of the case stand in the same thread: then it answers the first of those.
     """
     for case in _cases_of(store, post):
         if not is_open(case.state) and case.state is not CaseState.DECIDED:
             continue
         note(store, deps, case.id, "source_removed", post=post.id)
+        _stop_replies(store, deps, case, set(store.posts.revisions(post)))
         if not _all_gone(store, case):
             continue
-        _stop_replies(store, deps, case)
         if case.kind is CaseKind.MODERATION and case.state is CaseState.PENDING:
             _close_withdrawn(store, deps, case)
 
 
-def _stop_replies(store: Store, deps: Deps, case: Case) -> None:
-    for reply in store.replies.of(case.id):
-        if reply.state is not ReplyState.APPROVED:
-            continue
-        stopped = store.outbox.cancel(None, reply.id, deps.clock.now())
-        if stopped:
-            store.replies.save(replace(reply, state=ReplyState.WITHDRAWN), reply.version)
-            note(store, deps, case.id, "reply_withdrawn", reply=reply.id, stopped=stopped)
+def _stop_replies(store: Store, deps: Deps, case: Case, gone: set[int]) -> None:
+    """Stop what waits to be said to the post ``gone`` (its revisions); it is told in the history and the outbox."""
+    waiting = [
+        effect
+        for effect in store.outbox.of_case(case.id)
+        if effect.state is EffectState.NEW and effect.reply_id is not None and effect.post_id in gone
+    ]
+    for effect in waiting:
+        other = _still_standing(store, case, effect)
+        if other is not None:
+            store.outbox.redirect(effect.id, other.id, other.handle)
+        elif store.outbox.cancel_one(effect.id, deps.clock.now(), RECALLED):
+            note(
+                store, deps, case.id, "effect_cancelled", effect=effect.id, action=effect.kind, cause=RECALLED
+            )
+            _withdraw_reply(store, deps, effect)
+
+
+def _still_standing(store: Store, case: Case, effect: Effect) -> Post | None:
+    """Return another post of the case that still stands where ``effect`` goes."""
+    posts = [store.posts.current(post) for post in store.posts.many(store.cases.post_ids(case.id))]
+    place = (effect.channel, effect.thread)
+    standing = (post for post in posts if post.source_state is not SourceState.REMOVED)
+    return next((post for post in standing if (post.channel, post.thread) == place), None)
+
+
+def _withdraw_reply(store: Store, deps: Deps, effect: Effect) -> None:
+    """Call an answer withdrawn of which nothing is left to be sent."""
+    assert effect.reply_id is not None
+    reply = store.replies.get(effect.reply_id)
+    own = [one for one in store.outbox.of_case(effect.case_id) if one.reply_id == reply.id]
+    if reply.state is ReplyState.APPROVED and all(one.state is EffectState.CANCELLED for one in own):
+        store.replies.save(replace(reply, state=ReplyState.WITHDRAWN), reply.version)
+        note(store, deps, effect.case_id, "reply_withdrawn", reply=reply.id, cause=RECALLED)
 
 
 def _close_withdrawn(store: Store, deps: Deps, case: Case) -> None:

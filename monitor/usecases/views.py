@@ -6,8 +6,21 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from monitor.core.model import Actor, Case, CaseEvent, Claim, Decision, Effect, Post, Reading, Reply
+from monitor.core.model import (
+    Actor,
+    Case,
+    CaseEvent,
+    Claim,
+    Decision,
+    Effect,
+    Post,
+    Reading,
+    Reply,
+    SourceState,
+)
 from monitor.core.roles import may
+from monitor.usecases.deps import Rules
+from monitor.words import _
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +70,31 @@ class DecisionRow:
     can_undo: bool
 
 
-def for_eyes(actor: Actor, post: Post) -> Post:
-    """Return ``post`` as ``actor`` may see it: the pseudonym only where their role needs it."""
+_OURS = ("moderator", "self")
+
+
+def is_withheld(rules: Rules, post: Post) -> bool:
+    """Say whether the words of ``post`` are no longer shown: its author took them back at the source (F-10).
+
+    What we or an administrator of the group removed stays readable: somebody may have to hear an appeal about it.
+    """
+    gone = post.source_state is SourceState.REMOVED and post.removed_by not in _OURS
+    return rules.hide_recalled and gone
+
+
+def for_eyes(actor: Actor, post: Post, rules: Rules) -> Post:
+    """Return ``post`` as ``actor`` may see it: the pseudonym only where their role needs it, no recalled words."""
+    if is_withheld(rules, post):
+        post = replace(post, text=_("〔作者已撤回，内容不再显示〕"), quoted=None)
     return post if may(actor, "posts.pseudonym") else replace(post, author="")
 
 
-def post_view(actor: Actor, post: Post, reading: Reading | None) -> PostView:
-    """Return ``post`` with its reading as ``actor`` may see it."""
-    return PostView(for_eyes(actor, post), reading)
+def post_view(actor: Actor, post: Post, reading: Reading | None, rules: Rules) -> PostView:
+    """Return ``post`` with its reading as ``actor`` may see it; reasons quote the words and go with them."""
+    if reading is not None and is_withheld(rules, post):
+        signals = tuple(replace(signal, reasons=()) for signal in reading.signals)
+        reading = replace(reading, signals=signals)
+    return PostView(for_eyes(actor, post, rules), reading)
 
 
 _LINK = re.compile(r"/(appeal|rate)/[\w-]+")

@@ -34,7 +34,7 @@ def test_a_cursor_survives_what_else_happens_to_the_channel(uow: SqlUnitOfWork) 
         store.channels.note_ok("qq", LATER, 0, 1)
         assert store.channels.cursor("qq") == "8"
         assert status(store) == ChannelStatus(
-            "qq", "onebot", "ok", START, LATER, None, None, 3, 2, ("listen", "reply")
+            "qq", "onebot", "ok", START, LATER, None, None, 3, 2, ("listen", "reply"), tries=2
         )
         assert "secret" not in repr(store.channels.status())
 

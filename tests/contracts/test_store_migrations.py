@@ -117,4 +117,6 @@ def test_migrations_lie_inside_the_package() -> None:
     assert folder == migrations.FOLDER
     assert (folder / "env.py").is_file()
     assert (folder / "script.py.mako").is_file()
-    assert [path.name for path in (folder / "versions").glob("0*.py")] == ["0001_first.py"]
+    scripts = sorted(path.name for path in (folder / "versions").glob("0*.py"))
+    assert scripts[0] == "0001_first.py"
+    assert scripts[-1].startswith(tables.HEAD)

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Column, delete, func, select, update
+from sqlalchemy import Column, and_, delete, func, or_, select, update
+from sqlalchemy import case as when
 
 from monitor.adapters.sql.dialect import alone, insert, put, put_once
 from monitor.adapters.sql.link import Link
@@ -25,6 +26,7 @@ from monitor.adapters.sql.tables import (
     channel,
     draft,
     failure,
+    original,
     part,
     quarantine,
     remembered,
@@ -37,6 +39,7 @@ from monitor.core.ports import ChannelConfig, ChannelStatus, PartStatus, Quarant
 
 _FAILURES_KEPT = timedelta(days=1)
 _BLANK: dict[str, Any] = {"type": "", "capabilities": "", "paused": 0, "received": 0, "quarantined": 0}
+_HOUR = 3_600_000_000
 
 
 class SqlChannels:
@@ -50,8 +53,8 @@ class SqlChannels:
         found = self._link.value(select(_CHANNEL.c.cursor).where(_CHANNEL.c.name == channel))
         return None if found is None else str(found)
 
-    def set_cursor(self, channel: str, value: str) -> None:
-        """Write where the source stands."""
+    def set_cursor(self, channel: str, value: str | None) -> None:
+        """Write where the source stands; None forgets it."""
         self._set(channel, cursor=value)
 
     def _set(self, name: str, **values: Any) -> None:
@@ -73,36 +76,63 @@ class SqlChannels:
         if not self._link.changed(update(channel).where(channel.c.name == name).values(paused=int(paused))):
             raise NotFound("there is no such channel; `huiyin channel list` names them")
 
-    def note_ok(self, name: str, now: datetime, posts: int, quarantined: int) -> None:
-        """Write that the source answered, and what came."""
+    def note_ok(
+        self, name: str, now: datetime, posts: int, quarantined: int, lag: timedelta | None = None
+    ) -> None:
+        """Write that the source answered, what came, and how long the last post was on its way."""
         at = micros(now)
         values: dict[str, Any] = {"last_ok_at": at, "last_error": None, "next_retry_at": None}
+        values |= _counted(at, oks=1)
         if posts:
             values["last_post_at"] = at
+        if lag is not None:
+            values["lag"] = int(lag.total_seconds() * 1_000_000)
         values["received"] = channel.c.received + posts
         values["quarantined"] = channel.c.quarantined + quarantined
         self._set(name, **values)
 
     def note_error(self, name: str, now: datetime, error: str, retry_at: datetime | None) -> None:
         """Write that the source failed at ``now`` and when it is tried again."""
-        self._set(name, last_error=error, next_retry_at=micros(retry_at or now))
+        counted = _counted(micros(now), failures=1)
+        self._set(name, last_error=error, next_retry_at=micros(retry_at or now), **counted)
 
     def status(self) -> list[ChannelStatus]:
         """Return every channel by name."""
-        return [_status(row) for row in self._link.all(select(channel).order_by(channel.c.name))]
+        hour = self._link.now() // _HOUR
+        rows = self._link.all(select(channel).order_by(channel.c.name))
+        return [_status(row, hour) for row in rows]
+
+
+def _counted(at: int, oks: int = 0, failures: int = 0) -> dict[str, Any]:
+    """Return what counts a try in the hour of ``at``; the hour before it is kept beside it, older ones are forgotten."""
+    hour, c = at // _HOUR, _CHANNEL.c
+    values: dict[str, Any] = {"hour": hour}
+    for name, more in (("oks", oks), ("failures", failures)):
+        now, before = c[name], c[f"{name}_before"]
+        values[name] = when((c.hour == hour, now + more), else_=more)
+        values[f"{name}_before"] = when((c.hour == hour, before), (c.hour == hour - 1, now), else_=0)
+    return values
+
+
+def _tries(row: Any, hour: int) -> tuple[int, int]:
+    """Return tries and failures within this hour and the one before it."""
+    now = (row.oks, row.failures) if row.hour in (hour, hour - 1) else (0, 0)
+    before = (row.oks_before, row.failures_before) if row.hour == hour else (0, 0)
+    return sum(now) + sum(before), now[1] + before[1]
 
 
 _CHANNEL = channel
 """The table under a second name, for methods whose parameter is called ``channel``."""
 
 
-def _status(row: Any) -> ChannelStatus:
+def _status(row: Any, hour: int) -> ChannelStatus:
     if row.paused:
         state = "paused"
     elif row.last_error is not None:
         state = "failing"
     else:
         state = "ok" if row.last_ok_at is not None else "idle"
+    tries, failures = _tries(row, hour)
     return ChannelStatus(
         name=row.name,
         type=row.type,
@@ -114,6 +144,9 @@ def _status(row: Any) -> ChannelStatus:
         received=row.received,
         quarantined=row.quarantined,
         capabilities=tuple(name for name in row.capabilities.split(",") if name),
+        lag=None if row.lag is None else timedelta(microseconds=row.lag),
+        tries=tries,
+        failures=failures,
     )
 
 
@@ -297,6 +330,29 @@ class SqlOperations:
     def set_setting(self, key: str, value: str) -> None:
         """Write a setting."""
         put(self._link, setting, {"key": key, "value": value})
+
+    def expire(self, what: str, before: datetime, *, dry_run: bool) -> int:
+        """Delete what is older than ``before`` of one kind; see :class:`monitor.core.ports.Operations`."""
+        table, at, *more = _EXPIRING[what]
+        old = and_(at < micros(before), *more)
+        if dry_run:
+            return int(self._link.value(select(func.count()).select_from(table).where(old)))
+        return self._link.changed(delete(table).where(old))
+
+
+_EXPIRING: dict[str, tuple[Any, ...]] = {
+    "originals": (original, original.c.at),
+    "idempotency": (
+        remembered,
+        remembered.c.at,
+        or_(*(remembered.c.key.like(form) for form in ("http:%", "http-answer:%", "said:____-__-__:%"))),
+    ),
+    "quarantine": (quarantine, quarantine.c.at),
+    "sessions": (session, session.c.seen_at),
+    "failures": (failure, failure.c.at),
+}
+"""What expires: its table, the column of its age, and what else must hold. That the same words stand in a thread
+already (``said:`` and a digest) is never forgotten: an answer is said there once."""
 
 
 __all__ = ["SqlAccounts", "SqlChannels", "SqlOperations", "SqlQuarantine"]

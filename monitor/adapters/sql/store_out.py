@@ -13,16 +13,17 @@ from sqlalchemy import case as when
 from monitor.adapters.sql.dialect import alone, insert
 from monitor.adapters.sql.link import Link
 from monitor.adapters.sql.rows import EFFECT, ENTRY, micros
-from monitor.adapters.sql.tables import identity, ledger, outbox
+from monitor.adapters.sql.tables import case, identity, ledger, outbox
 from monitor.core.chain import GENESIS, canonical, link_hash
 from monitor.core.errors import NotFound
-from monitor.core.model import Effect, EffectState, NewEffect
+from monitor.core.model import CaseKind, Effect, EffectKind, EffectState, NewEffect
 from monitor.core.ports import LedgerEntry
 
 _ENTER = ledger.insert()
 _FINAL = (EffectState.SENT.value, EffectState.CANCELLED.value)
 _SETTLED = frozenset({EffectState.SENT, EffectState.NEEDS_HUMAN, EffectState.CANCELLED})
 _NEW, _SENDING = EffectState.NEW.value, EffectState.SENDING.value
+_SAYING = (EffectKind.REPLY.value, EffectKind.NOTICE.value)
 
 
 class SqlOutbox:
@@ -56,6 +57,7 @@ class SqlOutbox:
         seconds: float,
         states: Sequence[EffectState],
         without: Sequence[str] = (),
+        quiet: Sequence[str] = (),
     ) -> list[Effect]:
         """Take due effects whose lease is free; see :class:`monitor.core.ports.Outbox`."""
         at, c = micros(now), outbox.c
@@ -66,6 +68,7 @@ class SqlOutbox:
                 c.not_before <= at,
                 or_(c.lease_until.is_(None), c.lease_until <= at),
                 c.channel.not_in(list(without)),
+                *_loud(quiet),
             )
             .order_by(c.not_before, c.id)
             .limit(n)
@@ -93,6 +96,8 @@ class SqlOutbox:
         receipt: str | None = None,
         error: str | None = None,
         not_before: datetime | None = None,
+        *,
+        untried: bool = False,
     ) -> bool:
         """Write the outcome if ``effect.fence`` is still the current one and nothing final is written yet."""
         row: dict[str, Any] = {"state": state.value, "lease_until": None, "last_error": error}
@@ -102,6 +107,8 @@ class SqlOutbox:
         if not_before is not None:
             row["not_before"] = micros(not_before)
         c = outbox.c
+        if untried:
+            row["attempt"] = c.attempt - 1
         mine = and_(c.id == effect.id, c.fence == effect.fence, c.state.not_in(_FINAL))
         return self._link.changed(update(outbox).where(mine).values(row)) == 1
 
@@ -113,8 +120,18 @@ class SqlOutbox:
         if not whose:
             return 0
         waiting = and_(or_(*whose), c.state == _NEW)
-        gone = {"state": EffectState.CANCELLED.value, "settled_at": micros(now), "fence": c.fence + 1}
-        return self._link.changed(update(outbox).where(waiting).values(gone))
+        return self._link.changed(update(outbox).where(waiting).values(_cancelled(now)))
+
+    def cancel_one(self, effect_id: int, now: datetime, error: str) -> bool:
+        """Cancel an effect that is still NEW, with the code of why."""
+        waiting = and_(outbox.c.id == effect_id, outbox.c.state == _NEW)
+        gone = _cancelled(now) | {"last_error": error}
+        return self._link.changed(update(outbox).where(waiting).values(gone)) == 1
+
+    def redirect(self, effect_id: int, post_id: int, handle: str | None) -> bool:
+        """Let an effect that is still NEW be about another post."""
+        waiting = and_(outbox.c.id == effect_id, outbox.c.state == _NEW)
+        return self._link.changed(update(outbox).where(waiting).values(post_id=post_id, handle=handle)) == 1
 
     def of_case(self, case_id: int) -> list[Effect]:
         """Return the effects of a case, oldest first."""
@@ -146,6 +163,19 @@ class SqlOutbox:
         query = select(identity.c.sealed).select_from(named).where(outbox.c.id == effect.id)
         found = self._link.value(query)
         return None if found is None else bytes(found)
+
+
+def _cancelled(now: datetime) -> dict[str, Any]:
+    return {"state": EffectState.CANCELLED.value, "settled_at": micros(now), "fence": outbox.c.fence + 1}
+
+
+def _loud(quiet: Sequence[str]) -> list[Any]:
+    """Return the condition that leaves answers and notices of quiet channels where they are, urgent ones excepted."""
+    if not quiet:
+        return []
+    urgent = select(case.c.id).where(or_(case.c.kind == CaseKind.CARE.value, case.c.urgency == "high"))
+    c = outbox.c
+    return [or_(c.channel.not_in(list(quiet)), c.kind.not_in(_SAYING), c.case_id.in_(urgent))]
 
 
 class SqlLedger:

@@ -40,6 +40,7 @@ from monitor.adapters.sql.tables import (
     identity,
     job,
     model_set,
+    original,
     post,
     post_receipt,
     reading,
@@ -131,6 +132,7 @@ class _Message:
     posted_at: int
     state: str
     state_at: int | None
+    removed_by: str | None = None
 
 
 @dataclass(slots=True)
@@ -154,6 +156,7 @@ _MESSAGE = (
     post.c.posted_at,
     post.c.source_state,
     post.c.source_state_at,
+    post.c.removed_by,
 )
 
 
@@ -201,9 +204,9 @@ class SqlPosts:
         key, posted_at = (item.channel, item.external_id), micros(item.posted_at)
         message = known.get(key)
         if message is None:
-            state, state_at = self._tombstone(item, plan)
+            announced = self._tombstone(item, plan)
             edited = item.kind is PostKind.EDIT
-            message = _Message({}, set(), 0, edited, posted_at, state, state_at)
+            message = _Message({}, set(), 0, edited, posted_at, *announced)
             known[key] = message
             revision, newest, outcome = 2 if edited else 1, True, Outcome.NEW
         elif _seen(item, message, posted_at):
@@ -232,8 +235,8 @@ class SqlPosts:
                 found.setdefault((name, row.key), []).append(row)
         return found
 
-    def _tombstone(self, item: NewPost, plan: _Plan) -> tuple[str, int | None]:
-        """Return the state that was announced before the post came, and forget the announcement."""
+    def _tombstone(self, item: NewPost, plan: _Plan) -> tuple[str, int | None, str | None]:
+        """Return the state, its time and who did it, as it was announced before the post came, and forget the announcement."""
         about = [
             *plan.announced.get((item.channel, item.external_id), ()),
             *(
@@ -243,12 +246,12 @@ class SqlPosts:
             ),
         ]
         if not about:
-            return SourceState.VISIBLE.value, None
+            return SourceState.VISIBLE.value, None, None
         last, c = max(about, key=lambda row: row.at), tombstone.c
         for row in about:
             gone = and_(c.channel == row.channel, c.key == row.key, c.thread == row.thread)
             self._link.run(delete(tombstone).where(gone))
-        return last.state, last.at
+        return last.state, last.at, last.by
 
     def _write(self, plan: _Plan, items: Sequence[NewPost], placed: Sequence[tuple[Outcome, int]]) -> None:
         link, rows = self._link, plan.rows
@@ -267,6 +270,8 @@ class SqlPosts:
         sealed = {i.author: {"author": i.author, "sealed": i.identity} for _id, i in fresh if i.identity}
         put_once(link, identity, list(sealed.values()))
         put_once(link, contact, [{"post_id": n, "sealed": i.contact} for n, i in fresh if i.contact])
+        words = [(n, i, micros(i.received_at)) for n, i in fresh if i.original]
+        put_once(link, original, [{"post_id": n, "sealed": i.original, "at": at} for n, i, at in words])
         put_once(link, post_receipt, [{"post_id": n, "digest": i.receipt} for n, i in fresh if i.receipt])
 
     def _answers(self, plan: _Plan, placed: Sequence[tuple[Outcome, int]]) -> list[Stored]:
@@ -279,16 +284,17 @@ class SqlPosts:
 
     def _mark(self, item: NewPost) -> Stored:
         state, at = _NOTICES[item.kind].value, micros(item.posted_at)
+        by = item.by if item.kind is PostKind.REMOVAL else None
         found = self._target(item)
         if found is None:
-            return Stored(Outcome.UPDATED if self._announce(item, state, at) else Outcome.DUPLICATE, None)
+            return Stored(Outcome.UPDATED if self._announce(item, state, at, by) else Outcome.DUPLICATE, None)
         older = or_(post.c.source_state_at.is_(None), post.c.source_state_at <= at)
         where = and_(post.c.channel == found.channel, post.c.external_id == found.external_id, older)
         # The time is written even when the state stays: an older notice may still be on its way.
-        change = update(post).where(where).values(source_state=state, source_state_at=at)
+        change = update(post).where(where).values(source_state=state, source_state_at=at, removed_by=by)
         if not self._link.changed(change) or found.source_state == state:
             return Stored(Outcome.DUPLICATE, found)
-        return Stored(Outcome.UPDATED, replace(found, source_state=SourceState(state)))
+        return Stored(Outcome.UPDATED, replace(found, source_state=SourceState(state), removed_by=by))
 
     def _target(self, item: NewPost) -> Post | None:
         """Return the newest revision that a notice is about: by its id, else by handle within its thread."""
@@ -307,16 +313,16 @@ class SqlPosts:
             )
         return None if found is None else to_post(found)
 
-    def _announce(self, item: NewPost, state: str, at: int) -> bool:
+    def _announce(self, item: NewPost, state: str, at: int, by: str | None) -> bool:
         """Keep a notice until its post comes; says whether it told anything new."""
         t, key = tombstone.c, item.external_id or item.handle or ""
         same = and_(t.channel == item.channel, t.key == key, t.thread == (item.thread or ""))
         stands = self._link.first(select(t.state, t.at).where(same))
         if stands is not None:
-            newer = update(tombstone).where(same, t.at <= at).values(state=state, at=at)
+            newer = update(tombstone).where(same, t.at <= at).values(state=state, at=at, by=by)
             return bool(self._link.changed(newer)) and stands.state != state
         row = {"channel": item.channel, "key": key, "thread": item.thread or "", "state": state, "at": at}
-        self._link.run(tombstone.insert(), row)
+        self._link.run(tombstone.insert(), row | {"by": by})
         return True
 
     # reading
@@ -411,6 +417,11 @@ class SqlPosts:
         found = self._link.value(select(contact.c.sealed).where(contact.c.post_id == post_id))
         return None if found is None else bytes(found)
 
+    def original(self, post_id: int) -> bytes | None:
+        """Return the sealed words of a post before masking."""
+        found = self._link.value(select(original.c.sealed).where(original.c.post_id == post_id))
+        return None if found is None else bytes(found)
+
 
 _TABLE = post
 """The table under a second name, for methods whose parameter is called ``post``."""
@@ -426,8 +437,8 @@ def _digests(known: Mapping[tuple[str, str], _Message], item: NewPost) -> Mappin
 
 
 def _remember(known: dict[tuple[str, str], _Message], row: Any) -> None:
-    name, external_id, post_id, revision, newest, edit, digest, posted_at, state, state_at = row
-    message = known.setdefault((name, external_id), _Message({}, set(), 0, False, posted_at, state, state_at))
+    name, external_id, post_id, revision, newest, edit, digest, posted_at, *state = row
+    message = known.setdefault((name, external_id), _Message({}, set(), 0, False, posted_at, *state))
     message.digests[digest] = post_id
     message.revisions.add(revision)
     if newest:
@@ -466,13 +477,14 @@ def _row(item: NewPost, post_id: int, revision: int, newest: bool, message: _Mes
     row["edit"], row["digest"] = int(item.kind is PostKind.EDIT), item.digest
     row["received_at"], row["posted_at"] = micros(item.received_at), micros(item.posted_at)
     row["source_state"], row["source_state_at"] = message.state, message.state_at
+    row["removed_by"] = message.removed_by
     return row
 
 
 def _post(row: Mapping[str, Any]) -> Post:
     given: dict[str, Any] = {name: row[name] for name in (*_KEPT, "id", "revision")}
     given["received_at"], given["posted_at"] = moment(row["received_at"]), moment(row["posted_at"])
-    return Post(**given, source_state=SourceState(row["source_state"]))
+    return Post(**given, source_state=SourceState(row["source_state"]), removed_by=row["removed_by"])
 
 
 # --- jobs ------------------------------------------------------------------------------------------

@@ -24,7 +24,7 @@ from sqlalchemy import (
     table,
 )
 
-HEAD = "0001"
+HEAD = "0002"
 """The revision that this version of the program works with."""
 
 metadata = MetaData(
@@ -65,6 +65,7 @@ post = Table(
     Column("source_state", Text, nullable=False),
     Column("source_state_at", Moment),
     Column("group_id", BigInteger),
+    Column("removed_by", Text),
     UniqueConstraint("channel", "external_id", "revision"),
     Index("ix_post_handle", "channel", "handle"),
     Index("ix_post_thread", "channel", "thread", "posted_at"),
@@ -81,6 +82,7 @@ tombstone = Table(
     Column("thread", Text, primary_key=True),
     Column("state", Text, nullable=False),
     Column("at", Moment, nullable=False),
+    Column("by", Text),
 )
 """What the source said about a message that has not come yet; ``thread`` is empty when it did not say which."""
 
@@ -97,6 +99,16 @@ contact = Table(
     Column("post_id", Id, ForeignKey("post.id"), primary_key=True, autoincrement=False),
     Column("sealed", LargeBinary, nullable=False),
 )
+
+original = Table(
+    "original",
+    metadata,
+    Column("post_id", Id, ForeignKey("post.id"), primary_key=True, autoincrement=False),
+    Column("sealed", LargeBinary, nullable=False),
+    Column("at", Moment, nullable=False),
+    Index("ix_original_at", "at"),
+)
+"""The words of a post before masking, sealed; only of posts that were masked, and only until the retention ends."""
 
 post_receipt = Table(
     "post_receipt",
@@ -367,7 +379,15 @@ channel = Table(
     Column("next_retry_at", Moment),
     Column("received", BigInteger, nullable=False),
     Column("quarantined", BigInteger, nullable=False),
+    Column("lag", BigInteger),
+    *(
+        Column(name, BigInteger, nullable=False, server_default="0")
+        for name in ("hour", "oks", "failures", "oks_before", "failures_before")
+    ),
 )
+"""``lag`` is how long the last post was on its way, in microseconds; ``hour`` counts hours since 1970, ``oks`` and
+``failures`` the tries of that hour, and those ``_before`` the tries of the hour before it.
+"""
 
 quarantine = Table(
     "quarantine",

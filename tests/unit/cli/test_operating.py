@@ -15,6 +15,7 @@ from cli_world import Huiyin
 
 from classifiers import _artifact
 from monitor import bootstrap, config
+from monitor.adapters.sql.tables import HEAD
 from monitor.core.model import SYSTEM, Health
 from monitor.core.ports import ChannelStatus
 from monitor.runtime.parts import Lock, Pulse
@@ -55,7 +56,7 @@ def test_db_says_where_the_database_stands(huiyin: Huiyin, tmp_path: Path) -> No
     assert huiyin("db", "upgrade", "--data", tmp_path).code == 0
     after = huiyin("db", "status", "--data", tmp_path)
     assert after.code == 0
-    assert after.rows()[0] == {"current": "0001", "head": "0001", "up_to_date": True}
+    assert after.rows()[0] == {"current": HEAD, "head": HEAD, "up_to_date": True}
 
 
 # --- doctor ----------------------------------------------------------------------------------------
@@ -72,7 +73,7 @@ def test_doctor_finds_a_good_house_and_its_versions(huiyin: Huiyin, data: Path) 
         found
     )
     assert [about for about, row in found.items() if not row["ok"] and about != "models"] == []
-    assert "0001" in found["database"]["found"]
+    assert HEAD in found["database"]["found"]
 
 
 def test_doctor_tells_a_mend_for_each_fault(huiyin: Huiyin, data: Path) -> None:
@@ -205,7 +206,8 @@ def test_a_channel_paused_in_the_file_is_not_resumed_behind_its_back(huiyin: Hui
 def test_check_without_a_service_connects_from_here(huiyin: Huiyin, data: Path) -> None:
     huiyin("channel", "add", "letters", "--type", "box")
     good = huiyin("channel", "check", "letters")
-    assert (good.code, good.rows()[0]["ok"]) == (0, True)
+    assert (good.code, good.out.splitlines()[0][:10]) == (0, "✓ letters：")
+    assert "能做：" in good.out
     huiyin(
         "channel",
         "add",
@@ -219,7 +221,7 @@ def test_check_without_a_service_connects_from_here(huiyin: Huiyin, data: Path) 
         "--set",
         "call_seconds=1",
     )
-    bad = huiyin("channel", "check", "qq")
+    bad = huiyin("channel", "check", "qq", "--json")
     assert (bad.code, bad.rows()[0]["ok"]) == (1, False)
     assert "/onebot/v11/qq" in bad.err
     assert huiyin("channel", "check", "nowhere").code == 2
@@ -256,7 +258,7 @@ def test_check_asks_the_service_that_holds_the_connection(
     huiyin: Huiyin, serving: Callable[[Health], threading.Thread]
 ) -> None:
     serving(Health(True, "已连接 NapCat", frozenset({"listen", "reply"}), {"seen": "7"}))
-    answer = huiyin("channel", "check", "qq")
+    answer = huiyin("channel", "check", "qq", "--json")
     assert answer.code == 0
     assert answer.rows()[0] == {
         "channel": "qq",

@@ -21,7 +21,7 @@ from monitor.core.ports import CaseFilter, Store
 from monitor.core.states import fold
 from monitor.testing.builders import FixedClock, raw
 from monitor.usecases.deps import Deps
-from monitor.usecases.ingest import ingest
+from monitor.usecases.ingest import ingest, to_new_post
 from monitor.usecases.understand import process
 
 
@@ -205,10 +205,12 @@ def test_a_recall_before_the_worker_came_opens_no_moderation_case(deps: Deps) ->
 
 def _answer(store: Store, deps: Deps, case: Case, state: ReplyState) -> Reply:
     reply = store.replies.add(Reply(0, case.id, "qq", "答复", "lea", "leader", state, deps.clock.now()))
-    effect = NewEffect(
-        f"r{reply.id}", EffectKind.REPLY, "qq", case.id, deps.clock.now(), reply_id=reply.id, text="答复"
-    )
-    store.outbox.add(effect, deps.clock.now())
+    for post in store.posts.many(store.cases.post_ids(case.id)[:1]):
+        effect = NewEffect(
+            f"r{reply.id}", EffectKind.REPLY, "qq", case.id, deps.clock.now(), post.thread, post.handle, post.id,
+            reply_id=reply.id, text="答复",
+        )  # fmt: skip
+        store.outbox.add(effect, deps.clock.now())
     return reply
 
 
@@ -226,7 +228,7 @@ def test_a_recall_stops_an_answer_that_has_not_left(deps: Deps) -> None:
     assert states[taken.reply_id] is EffectState.SENDING, "what is on its way is not called back"
     assert taken.reply_id == approved.id
     assert stopped is ReplyState.APPROVED
-    assert states[sent.id] is EffectState.NEW
+    assert states[sent.id] is EffectState.CANCELLED, "what has not left is stopped, wherever else it stands"
     assert cases(deps)[0].state is CaseState.REGISTERED, "a grievance is not dropped because its post is gone"
 
 
@@ -238,8 +240,28 @@ def test_a_recall_withdraws_the_waiting_answer(deps: Deps) -> None:
     feed(deps, recall("1"))
     with deps.uow.read() as store:
         assert store.replies.get(reply.id).state is ReplyState.WITHDRAWN
-        assert [effect.state for effect in store.outbox.of_case(case.id)] == [EffectState.CANCELLED]
-    assert history(deps, case)[-2:] == ["source_removed", "reply_withdrawn"]
+        (effect,) = store.outbox.of_case(case.id)
+    assert (effect.state, effect.last_error) == (EffectState.CANCELLED, "recalled"), "a person sees why"
+    assert history(deps, case)[-3:] == ["source_removed", "effect_cancelled", "reply_withdrawn"]
+
+
+def test_a_recall_lets_the_answer_go_to_what_still_stands_there(deps: Deps) -> None:
+    feed(deps, raw("1", "工资没发", thread="g1"))
+    (case,) = cases(deps)
+    with deps.uow.begin() as store:
+        other = store.posts.add([to_new_post(deps, raw("2", "我的工资也没发", thread="g1"))])[0].post
+        assert other is not None
+        store.cases.attach(case.id, [other.id])
+        reply = _answer(store, deps, case, ReplyState.APPROVED)
+    feed(deps, recall("1"))
+    with deps.uow.read() as store:
+        (effect,) = store.outbox.of_case(case.id)
+        assert (effect.state, effect.post_id, effect.handle) == (EffectState.NEW, other.id, other.handle)
+        assert store.replies.get(reply.id).state is ReplyState.APPROVED
+    feed(deps, recall("2"))
+    with deps.uow.read() as store:
+        assert store.outbox.get(effect.id).state is EffectState.CANCELLED
+        assert store.replies.get(reply.id).state is ReplyState.WITHDRAWN
 
 
 def test_a_recall_after_the_end_changes_nothing(deps: Deps) -> None:
