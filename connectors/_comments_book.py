@@ -278,8 +278,8 @@ class Book:
 
 
 def items_in_order(book: Book, rows: Sequence[Row]) -> list[Item]:
-    """Return what a page says that is new, oldest first."""
-    return [item for row in sorted(rows, key=lambda row: row.order) for item in book.take(row)]
+    """Return what a page (newest first) says that is new, oldest first; those of one moment stay in their order."""
+    return [item for row in sorted(reversed(rows), key=lambda row: row.order) for item in book.take(row)]
 
 
 __all__ = ["HIDDEN", "Book", "Item", "Mark", "Page", "Row", "State", "items_in_order"]

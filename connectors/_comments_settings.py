@@ -25,7 +25,7 @@ class Paced(Protocol):
     def call_seconds(self) -> float: ...
 
 
-def refuse_address(config: ChannelConfig, url: str) -> None:
+def refuse_address(config: ChannelConfig, url: str, key: str = "url") -> None:
     """Refuse what is no address of a site; one may not hold a password, which would stand in logs.
 
     Raises: ConfigError.
@@ -36,11 +36,11 @@ def refuse_address(config: ChannelConfig, url: str) -> None:
     except ValueError:
         is_address = False
     if not is_address:
-        raise refuse(config, "url", "is an address that begins with https://")
+        raise refuse(config, key, "is an address that begins with https://")
     if parts.username or parts.password:
-        raise refuse(config, "url", "holds a user name or password; give them in their own settings")
+        raise refuse(config, key, "holds a user name or password; give them in their own settings")
     if parts.query or parts.fragment:
-        raise refuse(config, "url", "ends at the path: leave out everything from ? or # on")
+        raise refuse(config, key, "ends at the path: leave out everything from ? or # on")
 
 
 def refuse_numbers(config: ChannelConfig, settings: Paced) -> None:

@@ -99,6 +99,7 @@ class Site:
                 cookie_jar=aiohttp.DummyCookieJar(),
                 timeout=aiohttp.ClientTimeout(total=self._seconds, sock_connect=self._seconds / 2),
             )
+            self._session._retry_connection = False  # else a PUT or DELETE whose answer is lost leaves twice
         return self._session
 
     async def close(self) -> None:

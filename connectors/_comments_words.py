@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import html
 import re
 
-from connectors._limits import clean_text
+from connectors._limits import MAX_ID, clean_text
 from monitor.core.model import Effect
 from monitor.core.privacy import clean
 
+CUT = "…"
 _LINK = re.compile(r"https?://[^\s<>\"，。；！？）】〕]+")
 _ANYWHERE = re.compile(r"([\\`*_\[\]<>&~$^=|:])")
 _LINE_START = re.compile(r"(?m)^( {0,3})([#>+\-])|^( {0,3}\d{1,9})([.)])")
@@ -57,4 +59,19 @@ def name_of(value: object) -> str | None:
     return f"name:{name}" if name else None
 
 
-__all__ = ["as_html", "as_markdown", "is_said", "name_of", "squeezed"]
+def thread_of(page: object) -> str | None:
+    """Return the thread of a page: its address there, or its beginning and a digest when that is too long to keep."""
+    if not isinstance(page, str) or not page.strip():
+        return None
+    if len(page) <= MAX_ID and page == clean(page):
+        return page
+    digest = hashlib.sha256(page.encode("utf-8", "replace")).hexdigest()[:16]
+    return f"{clean(page, 120)}{CUT}{digest}"
+
+
+def is_cut(thread: str) -> bool:
+    """Say whether a thread does not hold the whole address of its page."""
+    return CUT in thread[-17:]
+
+
+__all__ = ["as_html", "as_markdown", "is_cut", "is_said", "name_of", "squeezed", "thread_of"]
