@@ -138,11 +138,17 @@ def event_line(event: CaseEvent) -> str:
     """Return one line of a case's history as HTML."""
     move = str(event.detail.get("action") or event.detail.get("move") or "")
     what = event_name(event.kind, move)
-    reason = f"：{escape(event.reason)}" if event.reason else ""
+    reason = f"：{escape(event.reason or _cause(event))}" if event.reason or _cause(event) else ""
     extra = event.detail.get("note")
     said = f"<br>{escape(str(extra))}" if extra else ""
     who = escape(event.actor)
     return f"{words.moment(event.at)} · {who}（{escape(words.role_word(event.role))}） · <b>{what}</b>{reason}{said}"
+
+
+def _cause(event: CaseEvent) -> str:
+    """Return in words why something did not leave."""
+    causes = {"recalled": _("作者已在来源撤回原文"), "taken_back": _("处置已撤销")}
+    return causes.get(str(event.detail.get("cause", "")), "")
 
 
 def event_name(kind: str, move: str = "") -> str:

@@ -8,6 +8,7 @@ from html import escape
 import streamlit as st
 
 from monitor.core.model import Actor
+from monitor.core.ports import ChannelStatus
 from monitor.core.roles import may
 from monitor.usecases import effects, health
 from monitor.usecases.health import HealthView
@@ -70,6 +71,8 @@ def channels(view: HealthView) -> None:
             _("类型"): one.type,
             _("状态"): state_word(one.state),
             _("最近一条"): words.moment(one.last_post_at),
+            _("在路上"): "" if one.lag is None else _("{n} 秒").format(n=f"{one.lag.total_seconds():,.0f}"),
+            _("错误率"): _rate(one),
             _("收到"): f"{one.received:,}",
             _("隔离"): f"{one.quarantined:,}",
             _("最近错误"): one.last_error or "",
@@ -79,6 +82,11 @@ def channels(view: HealthView) -> None:
         for one in view.channels
     ]
     _table(rows, _("还没有渠道。"))
+
+
+def _rate(one: ChannelStatus) -> str:
+    """Return the share of tries that failed lately, with its denominator."""
+    return "" if one.error_rate is None else f"{one.error_rate:.0%}（{one.failures}/{one.tries}）"
 
 
 def _counts(title: str, counts: Mapping[str, int], names: Mapping[str, str]) -> None:

@@ -289,6 +289,7 @@ def test_health_lists_what_could_not_be_read(opened: Any, world: Deps) -> None:
     at = opened("off.zhao", "health")
     tables = [frame.value.to_string() for frame in at.dataframe]
     assert any("not JSON" in table for table in tables)
+    assert any("错误率" in table and "0%（0/" in table for table in tables)
 
 
 def test_an_admin_adds_and_disables_an_account(opened: Any, world: Deps) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final
 
 from aiohttp import web
@@ -12,7 +12,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
 from monitor.bootstrap import App
-from monitor.core.ports import Outcome
+from monitor.core.ports import ChannelStatus, Outcome
 from monitor.runtime.intake import outcomes
 
 CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
@@ -56,12 +56,43 @@ class _Stored(Collector):
             ("channel",),
             ((row.name, int(row.state != "failing")) for row in channels),
         )
+        yield from _channels(channels)
         yield _gauge(
             "huiyin_part_beat_seconds",
             "When a part of the service last gave a sign of life (Unix time).",
             ("part",),
             ((row.name, row.beat_at.timestamp()) for row in parts),
         )
+
+
+def _channels(rows: Iterable[ChannelStatus]) -> Iterator[Metric]:
+    """Yield how channels did lately; what is not known of one is left out."""
+    told: list[tuple[str, str, Callable[[ChannelStatus], float | None]]] = [
+        (
+            "huiyin_channel_last_post_seconds",
+            "When the last post came (Unix time).",
+            lambda row: row.last_post_at and row.last_post_at.timestamp(),
+        ),
+        (
+            "huiyin_channel_lag_seconds",
+            "How long the last post was on its way.",
+            lambda row: None if row.lag is None else row.lag.total_seconds(),
+        ),
+        (
+            "huiyin_channel_error_rate",
+            "Share of tries that failed, within this hour and the one before it.",
+            lambda row: row.error_rate,
+        ),
+        (
+            "huiyin_channel_next_retry_seconds",
+            "When a failing channel is tried again (Unix time).",
+            lambda row: row.next_retry_at and row.next_retry_at.timestamp(),
+        ),
+    ]
+    rows = list(rows)
+    for name, said, value in told:
+        known = ((row.name, found) for row in rows if (found := value(row)) is not None)
+        yield _gauge(name, said, ("channel",), known)
 
 
 def _gauge(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from datetime import date
 
 import pytest
 from hypothesis import given, settings
@@ -185,6 +186,64 @@ def test_no_raw_phone_survives(before: str, phone: str, after: str, wide: bool) 
     shown = phone.translate({ord(d): ord(d) + 0xFEE0 for d in "0123456789"}) if wide else phone
     masked = unicodedata.normalize("NFKC", mask(before + shown + after))
     assert phone not in masked
+
+
+def _id_card(region: str, born: date, order: int) -> str:
+    digits = f"{region}{born:%Y%m%d}{order:03d}"
+    total = sum(
+        int(d) * w for d, w in zip(digits, (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2), strict=True)
+    )
+    return digits + "10X98765432"[total % 11]
+
+
+_name = st.text("abcdefghijklmnopqrstuvwxyz0123456789", min_size=5, max_size=12).map("a".__add__)
+_host = st.sampled_from(["pku.edu.cn", "163.com", "mail.example.org"])
+_personal = {
+    "邮箱": st.builds("{}@{}".format, _name, _host),
+    "证件号": st.builds(
+        _id_card,
+        st.sampled_from(["110105", "330106", "440524"]),
+        st.dates(date(1930, 1, 1), date(2010, 12, 31)),
+        st.integers(1, 999),
+    ),
+    "QQ": st.from_regex(r"[1-9][0-9]{4,9}", fullmatch=True),
+    "微信": st.from_regex(r"[a-z]{3}[0-9]{4,8}", fullmatch=True),
+    "工号": st.from_regex(r"[A-Z]?[0-9]{5,10}", fullmatch=True),
+}
+_lead = {"邮箱": "发到", "证件号": "", "QQ": "QQ：", "微信": "微信号：", "工号": "工号"}
+_plain = st.sampled_from(["", "，", "老师您好，", "请转告一下。", "（急）", "\n"])
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.data())
+def test_no_number_that_leads_to_a_person_survives(data: st.DataObject) -> None:
+    kind = data.draw(st.sampled_from(sorted(_personal)))
+    number = data.draw(_personal[kind])
+    wide = number if kind == "邮箱" or data.draw(st.booleans()) else number.translate(_WIDE_DIGITS)
+    masked = mask(f"{data.draw(_plain)}{_lead[kind]}{wide}{data.draw(_plain)}")
+    assert number not in unicodedata.normalize("NFKC", masked)
+    assert f"[{kind}]" in masked
+
+
+_WIDE_DIGITS = {ord(d): ord(d) + 0xFEE0 for d in "0123456789"}
+_INNOCENT = st.one_of(
+    st.builds("教{}-{}教室".format, st.integers(1, 9), st.integers(101, 999)),
+    st.builds("{}{}室".format, st.sampled_from("ABCD"), st.integers(101, 2999)),
+    st.builds("{}元".format, st.integers(1, 9_999_999)),
+    st.builds("{:.2f}元".format, st.floats(0.01, 99_999.0)),
+    st.builds("课程{}{}".format, st.sampled_from(["CS", "MATH", "PHY"]), st.integers(101, 99_999)),
+    st.builds("{}年{}月{}日".format, st.integers(2000, 2030), st.integers(1, 12), st.integers(1, 28)),
+    st.builds("{}人参加".format, st.integers(1, 99_999)),
+    st.builds("{}路公交{}:{:02d}发车".format, st.integers(1, 999), st.integers(6, 22), st.integers(0, 59)),
+    st.builds("第{}学期{}学分".format, st.integers(1, 8), st.integers(1, 200)),
+)
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.lists(_INNOCENT, min_size=1, max_size=4))
+def test_rooms_amounts_and_courses_stay(pieces: list[str]) -> None:
+    text = "，".join(pieces)
+    assert mask(text) == text
 
 
 _messy = st.text(

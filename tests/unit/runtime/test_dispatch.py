@@ -28,7 +28,7 @@ from monitor.core.model import (
     NewCase,
     NewEffect,
 )
-from monitor.core.ports import Capability
+from monitor.core.ports import Capability, ChannelConfig
 from monitor.runtime.dispatch import Dispatcher
 from monitor.testing.builders import raw
 from monitor.usecases import channels
@@ -40,12 +40,12 @@ _number = itertools.count(1)
 
 def an_effect(house: House, channel: str = "qq", kind: EffectKind = EffectKind.REPLY, **fields: Any) -> int:
     """Put an effect into the outbox that is due now; returns its id."""
-    n = next(_number)
+    n, about = next(_number), fields.pop("about", CaseKind.MODERATION)
     (result,) = ingest(house.deps, channel, [raw(f"e{n}", f"请给个说法 {n}", channel=channel)]).results
     now = datetime.now(UTC)
     with house.deps.uow.begin() as store:
         case = store.cases.open(
-            NewCase(CaseKind.MODERATION, CaseState.PENDING, 1, channel, (result.post_id or 0,), "test"), now
+            NewCase(about, CaseState.PENDING, 1, channel, (result.post_id or 0,), "test"), now
         )
         new = NewEffect(
             f"key-{n}",
@@ -331,3 +331,80 @@ def test_a_killed_sender_doubles_nothing_and_loses_nothing(tmp_path: Path) -> No
 
 def _with_short_waits(house: House) -> House:
     return House(house.config, replace(house.deps, rules=replace(house.deps.rules, send_timeout=0.05)))
+
+
+# --- quiet hours and pace --------------------------------------------------------------------------
+
+
+def with_channel(house: House, **settings: Any) -> House:
+    """Return the same house with other settings of the channel ``qq``."""
+    changed = replace(house.config.channels["qq"], **settings)
+    made = House(replace(house.config, channels={**house.config.channels, "qq": changed}), house.deps)
+    made.adopt(Source("qq"))
+    return made
+
+
+@pytest.mark.asyncio
+async def test_answers_wait_for_the_morning_and_urgent_ones_do_not(house: House) -> None:
+    night = with_channel(house, quiet_hours="00:00-23:59:59.999999")
+    waiting = [an_effect(night), an_effect(night, kind=EffectKind.NOTICE)]
+    leaving = [
+        an_effect(night, kind=EffectKind.REMOVE),
+        an_effect(night),
+        an_effect(night, about=CaseKind.CARE),
+    ]
+    with night.deps.uow.begin() as store:
+        case = store.cases.get(store.outbox.get(leaving[1]).case_id)
+        store.cases.save(replace(case, urgency="high"), case.version)
+    assert await one_round(night) == len(leaving)
+    assert [row(night, one).state for one in leaving] == [EffectState.SENT] * 3
+    assert [(row(night, one).state, row(night, one).attempt) for one in waiting] == [(EffectState.NEW, 0)] * 2
+    day = with_channel(house, quiet_hours="")
+    assert await one_round(day) == 2
+
+
+@pytest.mark.asyncio
+async def test_no_more_answers_leave_in_a_minute_than_the_channel_says(house: House) -> None:
+    slow = with_channel(house, answers_per_minute=2)
+    many = [an_effect(slow) for _n in range(4)]
+    removal = an_effect(slow, kind=EffectKind.REMOVE)
+    sender = Dispatcher(slow)
+    await sender.round()
+    states = Counter(row(slow, one).state for one in many)
+    assert states == {EffectState.SENT: 2, EffectState.NEW: 2}
+    assert row(slow, removal).state is EffectState.SENT, "only what is said is counted"
+    put_off = [row(slow, one) for one in many if row(slow, one).state is EffectState.NEW]
+    assert {(one.attempt, one.last_error) for one in put_off} == {(0, "channel.pace")}
+    assert await sender.round() == 0
+
+
+@pytest.mark.parametrize(
+    ("hours", "quiet", "loud"),
+    [
+        ("22:00-07:30", ["22:00", "23:59", "00:00", "07:29"], ["07:30", "12:00", "21:59"]),
+        ("12:00-13:00", ["12:00", "12:59"], ["11:59", "13:00", "00:00"]),
+        ("", [], ["00:00", "12:00"]),
+    ],
+)
+def test_quiet_hours(hours: str, quiet: list[str], loud: list[str]) -> None:
+    from datetime import time
+
+    from monitor.config import Channel
+
+    channel = Channel("qq", "box", {}, quiet_hours=hours)
+    assert [text for text in (*quiet, *loud) if channel.is_quiet(time.fromisoformat(text))] == quiet
+
+
+def test_what_one_group_cannot_is_known_in_other_processes(house: House) -> None:
+    source = Source("qq")
+    source.lacking = {"g2": frozenset({Capability.MUTE})}  # type: ignore[attr-defined]
+    house.adopt(source)
+    said = house.said_capabilities("qq")
+    assert "mute@g2" in said
+    channels.declare(house.deps, [(ChannelConfig("qq", "scripted", {}), said)])
+    other = House(house.config, house.deps)
+    for app in (house, other):
+        assert app.lacking("qq", "g2") == {Capability.MUTE}
+        assert app.lacking("qq", "g1") == frozenset()
+        assert app.capabilities("qq") == frozenset(Capability)
+        assert Capability.MUTE not in app.deps.can("qq", "g2")

@@ -531,6 +531,8 @@ async def test_figures_for_monitoring_hold_counts_and_no_words(world: World) -> 
     assert 'huiyin_cases{kind="moderation",state="pending"} 1.0' in lines
     assert 'huiyin_outbox{state="new"} 0.0' in lines
     assert 'huiyin_jobs{state="waiting"} 0.0' in lines
+    assert 'huiyin_channel_error_rate{channel="qq"} 0.0' in lines
+    assert any(line.startswith('huiyin_channel_last_post_seconds{channel="qq"} ') for line in lines)
     assert any(
         line.startswith('huiyin_http_seconds_count{method="GET",route="/v1/queue",status="2xx"}')
         for line in lines

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from monitor.core.errors import Malformed
-from monitor.core.model import Broken, PostKind, RawPost, SourceState
+from monitor.core.model import Broken, EffectState, PostKind, RawPost, SourceState
 from monitor.core.ports import Outcome, PostFilter
 from monitor.testing.builders import START, FixedClock, deps_over, raw
 from monitor.usecases.deps import Deps
@@ -205,3 +205,60 @@ def test_whatever_comes_the_counts_add_up(deps: Deps, items: list[RawPost]) -> N
 def test_the_moment_of_arrival_is_the_clock_s(deps: Deps) -> None:
     late = deps_over(deps.uow, clock=FixedClock(START + timedelta(days=1)))
     assert to_new_post(late, raw("1", "一")).received_at == START + timedelta(days=1)
+
+
+def test_the_words_before_masking_lie_sealed_and_only_where_something_was_masked(deps: Deps) -> None:
+    from monitor.usecases.ingest import opened
+
+    report = ingest(deps, "qq", [raw("1", "打我电话13812345678"), raw("2", "工资没发")])
+    one, other = (result.post_id or 0 for result in report.results)
+    with deps.uow.read() as store:
+        sealed = store.posts.original(one)
+        assert store.posts.original(other) is None
+        assert "13812345678" not in store.posts.get(one).text
+    assert sealed is not None
+    assert b"13812345678" not in sealed
+    assert opened(deps, sealed) == "打我电话13812345678"
+    keeps_none = replace(deps, rules=replace(deps.rules, original_days=0))
+    (result,) = ingest(keeps_none, "qq", [raw("3", "打我电话13812345678")]).results
+    with deps.uow.read() as store:
+        assert store.posts.original(result.post_id or 0) is None
+
+
+def _removal(external_id: str, by: str | None) -> RawPost:
+    return raw(external_id, "", kind=PostKind.REMOVAL, by=by)
+
+
+@pytest.mark.parametrize("by", ["author", "moderator", "self", None])
+@pytest.mark.parametrize("before", [True, False])
+def test_who_removed_a_post_is_known_whatever_came_first(deps: Deps, by: str | None, before: bool) -> None:
+    post, gone = raw("1", "工资没发"), _removal("1", by)
+    ingest(deps, "qq", [gone, post] if before else [post, gone])
+    with deps.uow.read() as store:
+        (found,) = store.posts.page(PostFilter(), None, 9)
+    assert (found.source_state, found.removed_by) == (SourceState.REMOVED, by)
+
+
+def test_what_we_removed_ourselves_is_not_taken_for_the_authors_recall(deps: Deps) -> None:
+    from monitor.core.model import CaseKind, CaseState, EffectKind, NewCase, NewEffect
+
+    (result,) = ingest(deps, "qq", [raw("1", "加微信abc领优惠")]).results
+    now, post_id = deps.clock.now(), result.post_id or 0
+    with deps.uow.begin() as store:
+        new = NewCase(CaseKind.MODERATION, CaseState.DECIDED, 1, "qq", (post_id,), "test")
+        case = store.cases.open(new, now)
+        store.outbox.add(
+            NewEffect("k", EffectKind.REMOVE, "qq", case.id, now, handle="1", post_id=post_id), now
+        )
+        store.outbox.lease(1, now, 60, [EffectState.NEW])
+    ingest(deps, "qq", [_removal("1", None)])
+    with deps.uow.read() as store:
+        assert store.posts.get(post_id).removed_by == "self"
+
+
+def test_the_time_on_the_way_is_known_where_the_source_tells_a_time(deps: Deps, clock: FixedClock) -> None:
+    ingest(deps, "qq", [raw("1", "早上好", posted_at=clock.now() - timedelta(seconds=90))])
+    ingest(deps, "box", [raw("1", "没有时间", channel="box", posted_at=None)])
+    with deps.uow.read() as store:
+        lags = {row.name: row.lag for row in store.channels.status()}
+    assert lags == {"qq": timedelta(seconds=90), "box": None}
