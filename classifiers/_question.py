@@ -23,6 +23,7 @@ class Question:
         miss_cost: how many false alarms one miss is worth; the operating point is 1 / (1 + miss_cost).
         given: labels of which one must be flagged for this question to be asked; empty means always.
         sources: public corpora with an open licence whose rows may shape the shipped weights.
+        removal: a yes may lead to a removal; its score never looks at the sentiment.
         why: (words, sentence) pairs; the first pair with a word inside the span words the reason (Chinese msgids).
         why_else: the sentence when no word fits.
     """
@@ -35,6 +36,7 @@ class Question:
     miss_cost: float = 1.0
     given: tuple[Label, ...] = ()
     sources: tuple[str, ...] = ()
+    removal: bool = False
     why: tuple[tuple[tuple[str, ...], str], ...] = ()
     why_else: str = ""
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
@@ -20,9 +20,22 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from classifiers._sounds import sounds
+from classifiers._disguises import (
+    BRACKETED,
+    FILLERS,
+    INITIAL,
+    LEAD_CHARS,
+    LEAD_HEADS,
+    LEADS,
+    LOOKALIKES,
+    NO_FILLERS,
+    PICTURES,
+    RADICALS,
+    SPLIT,
+)
+from classifiers._sounds import hidden, sounds
 
-NORMALISER_VERSION: Final = 2
+NORMALISER_VERSION: Final = 3
 
 Codes = npt.NDArray[np.uint32]
 Index = npt.NDArray[np.int32]
@@ -37,120 +50,11 @@ _FILL: Final = 2  # what people put between characters to hide a word
 _EXPAND: Final = 4  # one code point that stands for several
 _PAIR: Final = 8  # first part of a character that is written as two
 _LEAD: Final = 16  # without one of these no lead-in word is there
-_SOUND: Final = 32  # may begin a word that is written by its sound
+_RADICAL: Final = 32  # stands before its other half, which is no word of its own there
+_PICTURE: Final = 64  # a picture that may stand for a character
 
 _MAX_GAP: Final = 3
 _MAX_ROUNDS: Final = 16
-
-# --- tables ----------------------------------------------------------------------------------------
-
-_FILLERS: Final = " .·•・。*_-—–|/\\~^+=`'\"#%$@&:;,<>♥❤★☆●○■□◆◇▲△▼▽→←↑↓✦✧✨※〃°丶灬丨⭐‧∙⋅"
-# Chinese commas, full stops and list signs separate words on purpose: they are no fillers.
-_NO_FILLERS: Final = "。,:;/%"
-
-_LOOKALIKES: Final = {
-    **dict(zip("аеорсухкмтвнізѕԁԛ", "aeopcyxkmtbhi3sdq", strict=True)),
-    **dict(zip("αβερτυνοκχγ", "abeptuvokxy", strict=True)),
-    **dict(zip("❶❷❸❹❺❻❼❽❾", "123456789", strict=True)),
-    **dict(zip("⓵⓶⓷⓸⓹⓺⓻⓼⓽", "123456789", strict=True)),
-    **dict(zip("➀➁➂➃➄➅➆➇➈", "123456789", strict=True)),
-    **dict(zip("➊➋➌➍➎➏➐➑➒", "123456789", strict=True)),
-    **dict(zip("⒈⒉⒊⒋⒌⒍⒎⒏⒐", "123456789", strict=True)),
-    **dict(zip("⑴⑵⑶⑷⑸⑹⑺⑻⑼", "123456789", strict=True)),
-    **dict(zip("㈠㈡㈢㈣㈤㈥㈦㈧㈨", "一二三四五六七八九", strict=True)),
-    **dict(zip(map(chr, range(0x1F150, 0x1F16A)), "abcdefghijklmnopqrstuvwxyz", strict=True)),
-    **dict(zip(map(chr, range(0x1F170, 0x1F18A)), "abcdefghijklmnopqrstuvwxyz", strict=True)),
-    "⓿": "0",
-    "〇": "0",
-    "➕": "+",
-    "✚": "+",
-    "✛": "+",
-    "🞢": "+",
-    "﹢": "+",
-    "Ⅴ": "v",
-    "ⅴ": "v",
-    "✓": "v",
-    "✔": "v",
-    "嶶": "微",
-    "徴": "微",
-    "溦": "微",
-    "\u3000": " ",
-    "…": ".",
-}
-
-# Parts that are written for one character. The first part is a radical that does not stand alone in ordinary
-# text, or the pair as a whole is no word.
-_SPLIT: Final = {
-    "力卩": "加", "力口": "加", "亻言": "信", "亻弋": "代", "亻乍": "作", "亻也": "他", "亻尔": "你", "亻故": "做",
-    "亻介": "价", "亻吏": "使", "亻牛": "件", "亻寸": "付", "亻叚": "假", "亻昔": "借", "亻專": "传", "亻专": "传",
-    "亻夋": "俊", "亻本": "体", "亻氐": "低", "讠正": "证", "讠己": "记", "讠人": "认", "讠只": "识", "讠仑": "论",
-    "讠寸": "讨", "讠兑": "说", "讠舌": "话", "讠青": "请", "讠果": "课", "讠平": "评", "讠吾": "语", "讠义": "议",
-    "讠乍": "诈", "讠扁": "骗", "言兑": "说", "言仑": "论", "言舌": "话",
-    "扌丁": "打", "扌戈": "找", "扌非": "排", "扌召": "招", "扌矣": "挨", "扌巴": "把", "扌安": "按", "扌旦": "担",
-    "氵去": "法", "氵每": "海", "氵主": "注", "氵舌": "活", "氵肖": "消", "氵先": "洗", "氵兄": "况", "忄青": "情",
-    "忄每": "悔", "忄夬": "快", "犭句": "狗", "犭者": "猪", "犭苗": "猫", "钅戋": "钱", "钅艮": "银", "钅肖": "销",
-    "金戋": "钱", "金艮": "银", "钅昔": "错", "饣反": "饭", "饣官": "馆", "纟吉": "结", "纟合": "给", "纟及": "级",
-    "纟责": "绩", "纟勺": "约", "纟且": "组", "阝车": "阵", "贝兼": "赚", "贝者": "赌", "贝戋": "贱",
-    "贝戈": "贼",
-    "弓长": "张", "禾火": "秋", "禾只": "积", "禾兑": "税", "米青": "精", "月殳": "股",
-    "犭艮": "狠", "疒丙": "病", "尸巴": "屁", "尸比": "屁", "艹早": "草", "艹化": "花", "廴聿": "建",
-    "辶文": "这", "辶力": "边", "辶关": "送", "辶云": "运", "辶不": "还", "辶井": "进",
-}  # fmt: skip
-
-_WEI: Final = "微薇徽威葳维唯v"
-_XIN: Final = "信芯伈心新欣❤♥"
-_SEP: Final = r"[\s.·*_\-|/~^]{0,2}"
-_ADD: Final = r"(?:加|\+|佳|伽|茄|咖|嘉|家|枷|jia)"
-
-# Lead-in words: pattern (on folded text) -> what was meant. Order matters.
-_LEADS: Final = (
-    (rf"(?<![a-z])w{_SEP}e{_SEP}i{_SEP}x{_SEP}i{_SEP}n(?![a-z])", "微信"),
-    (rf"(?<![a-z])wei{_SEP}[信芯❤♥]", "微信"),
-    (rf"[薇徽葳]{_SEP}(?:[{_XIN}]|xin)", "微信"),
-    (r"微(?:[芯伈❤♥]|xin)", "微信"),
-    (rf"(?<![a-z0-9]){_ADD}{_SEP}(?:我|下|个|老师|客服|助理|导师)?{_SEP}[{_WEI}]{_SEP}(?:[{_XIN}]|xin|x(?![a-z]))", "加微信"),
-    (rf"(?<![a-z0-9]){_ADD}{_SEP}(?:我|下|个|老师|客服|助理|导师)?{_SEP}(?:wx|vx|wei|v|薇|徽|葳)(?![a-z0-9])", "加微信"),
-    (rf"(?<![a-z])[wv](?:{_SEP}|[❤♥])x(?![a-z])|(?<![a-z])v[❤♥](?![a-z])", "微信"),
-    (rf"(?:(?<![增参更附施外添追叠])加|(?<=\s)[佳嘉]|\+|^[佳嘉]){_SEP}(?:薇|葳|徽(?!章)|微(?![信博观波小风妙弱调软型积薄])|威(?![信胁力严慑望海武]))", "加微信"),
-    (r"(?<![a-z])v[信芯]", "微信"),
-    (rf"(?<![a-z0-9])(?:佳|伽|茄|枷|jia)(?={_SEP}(?:微信|qq|扣|群|我))", "加"),
-    (r"[扣叩蔻][扣叩蔻]|(?<![a-z])kou ?kou(?![a-z])|企鹅(?=号|群)", "qq"),
-    (rf"(?<![a-z])q{_SEP}q(?![a-z])", "qq"),
-    (r"(?<![a-z])q(?:裙|君羊)", "qq群"),
-    (r"(?<=[加进入])(?:裙|君羊)", "群"),
-    (r"女表(?=子|[^\w]|$)", "婊"),
-    (r"(?<![a-z])dai ?xie(?![a-z])|[代带戴黛]冩", "代写"),
-    (r"(?<![a-z])dai ?kuan(?![a-z])", "贷款"),
-    (r"(?<![a-z])jian ?zhi(?![a-z])", "兼职"),
-    (r"(?<![a-z])shua ?dan(?![a-z])", "刷单"),
-    (r"(?<![a-z])lun ?wen(?![a-z])", "论文"),
-    (r"(?<![a-z])si ?(?:liao|xin)(?![a-z])", "私聊"),
-    (r"(?<![a-z])fan ?li(?![a-z])", "返利"),
-    (r"(?<![a-z])fa ?piao(?![a-z])", "发票"),
-    (r"(?<![a-z])ri ?jie(?![a-z])", "日结"),
-    (r"(?<![a-z])sao ?ma(?![a-z])", "扫码"),
-    (r"(?<![a-z])hong ?bao(?![a-z])", "红包"),
-    (r"(?<![a-z])bao ?guo(?![a-z])", "包过"),
-    (r"(?<![a-z])jia ?qun(?![a-z])", "加群"),
-    (r"(?<![a-z])sha ?bi(?![a-z])|傻[bx×](?![a-z])|(?<![a-z])煞b(?![a-z])", "傻逼"),
-    (r"(?<![a-z])nao ?can(?![a-z])", "脑残"),
-    (r"(?<![a-z])la ?ji(?![a-z])", "垃圾"),
-    (r"(?<![a-z])fei ?wu(?![a-z])", "废物"),
-    (r"(?<![a-z])gun ?dan(?![a-z])", "滚蛋"),
-    (r"(?<![a-z])qu ?si(?![a-z])", "去死"),
-)  # fmt: skip
-
-_SYLLABLE: Final = (
-    r"(?:[bpmf]?(?:ai|ang|an|ao|a|eng|ei|en|ian|iao|ing|in|ie|iu|i|ou|o|u)|"
-    r"[dtnlgkhrzcs]h?(?:ai|ang|an|ao|a|eng|ei|en|e|ong|ou|uang|uai|uan|ui|un|uo|ua|u|iang|ian|iao|ing|in|ie|iu|i|ve|v)|"
-    r"[jqx](?:iang|iong|ian|iao|ing|in|ia|ie|iu|i|uan|ue|un|u)|"
-    r"[yw](?:ang|an|ao|ai|a|eng|en|ei|e|ing|in|i|ong|ou|o|uan|ue|un|u))"
-)
-_BRACKETED: Final = re.compile(rf"(?<=[㐀-鿿])[(\[{{]\s?(?=[a-z]{{2,6}}\s?[)\]}}]){_SYLLABLE}\s?[)\]}}]")
-
-_LEAD_CHARS: Final = "abcdefghijklmnopqrstuvwxyz薇徽葳芯伈扣叩蔻裙❤♥佳伽茄枷冩鹅女君威微×"
-# With what a lead-in word begins: the search looks at these places alone.
-_LEAD_HEADS: Final = r"(?=[wvqkjdslfhbrgn傻煞加+佳伽茄咖嘉家枷薇徽葳微扣叩蔻企裙君女代带戴黛(\[{])"
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +110,7 @@ def tables() -> Tables:
     for code in range(_TABLE_SIZE):
         fold[code] = _plain(code)
     _simplify(fold)
-    for char, plain in _LOOKALIKES.items():
+    for char, plain in LOOKALIKES.items():
         fold[ord(char)] = ord(plain)
     expand = np.flatnonzero(fold == _DROP - 1)
     fold[expand] = expand
@@ -263,18 +167,21 @@ def _simplify(fold: Codes) -> None:
 
 def _classify(kind: npt.NDArray[np.uint8]) -> None:
     kind[0x3400:0xA000] |= _CJK
-    for char in _FILLERS:
-        if char not in _NO_FILLERS:
+    for char in FILLERS:
+        if char not in NO_FILLERS:
             kind[ord(char)] |= _FILL
     kind[0x2190:0x2C00] |= _FILL  # arrows, shapes, dingbats
     kind[0x1F000:0x1FB00] |= _FILL  # emoji
     kind[0xFFFD] |= _FILL
-    for char in _LEAD_CHARS:
+    for char in LEAD_CHARS:
         kind[ord(char)] |= _LEAD
-    for pair in _SPLIT:
-        kind[ord(pair[0])] |= _PAIR
-    for written in sounds():
-        kind[ord(written[0])] |= _SOUND
+    for parts in SPLIT:
+        kind[ord(parts[0])] |= _PAIR
+    for radical in RADICALS:
+        kind[ord(radical)] |= _RADICAL
+    for pictures, *_rest in PICTURES:
+        for picture in pictures:
+            kind[ord(picture)] |= _PICTURE
 
 
 # --- the fast way ----------------------------------------------------------------------------------
@@ -288,8 +195,11 @@ def normalise_batch(texts: Sequence[str]) -> Batch:
     """
     codes, starts, bounds = _join(texts)
     codes, starts, ends = _clean(codes, starts, starts + 1)
+    codes, touched = _by_sound(codes)
     bounds = _bounds(codes)
     slow = _triggered(codes, bounds)
+    if len(touched):  # what is written anew may begin another word
+        slow = np.union1d(slow, np.searchsorted(bounds, touched, side="right") - 1)
     if len(slow):
         codes, starts, ends = _splice(codes, starts, ends, bounds, slow)
         bounds = _bounds(codes)
@@ -340,35 +250,82 @@ def _clean(codes: Codes, starts: Index, ends: Index) -> tuple[Codes, Index, Inde
     keep = folded != _DROP
     if not keep.all():
         folded, starts, ends = folded[keep], starts[keep], ends[keep]
+    folded = _read_pictures(folded)
     gaps = _gaps(folded)
     if gaps is not None:
         folded, starts, ends = folded[gaps], starts[gaps], ends[gaps]
-    return _by_sound(folded), starts, ends
+    return folded, starts, ends
 
 
-def _by_sound(codes: Codes) -> Codes:
-    """Write the word that is meant where a pair of characters only sounds like it; the length stays."""
-    written, meant = _sound_pairs()
-    places = np.flatnonzero((tables().kind[codes] & _SOUND) != 0)
-    places = places[places + 1 < len(codes)]
-    keys = _keys(codes, places)
-    at = np.minimum(np.searchsorted(written, keys), len(written) - 1)
-    hits = np.flatnonzero(written[at] == keys)
-    if not len(hits):
+def _read_pictures(codes: Codes) -> Codes:
+    """Write a character for a picture that stands for it; the length stays."""
+    places = np.flatnonzero(tables().kind[codes] & _PICTURE)
+    if not len(places):
         return codes
-    out = codes.copy()
-    out[places[hits]], out[places[hits] + 1] = meant[at[hits]].T
+    table, out = _picture_pairs(), codes.copy()
+    for place in places.tolist():
+        picture = chr(codes[place])
+        before = chr(out[place - 1]) if place else ""
+        after = chr(codes[place + 1])
+        meant = table.get((before, picture)) or table.get((picture, after))
+        if meant and (meant, after) != ("妈", "上"):
+            out[place] = ord(meant)
     return out
 
 
 @lru_cache(maxsize=1)
-def _sound_pairs() -> tuple[npt.NDArray[np.int64], Codes]:
-    """Return the pairs as ascending numbers (see ``_keys``), and for each the two codes that are meant."""
-    rows = sorted(((ord(w[0]) << 32) | ord(w[1]), ord(m[0]), ord(m[1])) for w, m in sounds().items())
-    return (
-        np.array([row[0] for row in rows], dtype=np.int64),
-        np.array([row[1:] for row in rows], dtype=np.uint32),
-    )
+def _picture_pairs() -> dict[tuple[str, str], str]:
+    found: dict[tuple[str, str], str] = {}
+    for pictures, before, after, meant in PICTURES:
+        for picture in pictures:
+            found |= {(char, picture): meant for char in before} | {(picture, char): meant for char in after}
+    return found
+
+
+def _by_sound(codes: Codes) -> tuple[Codes, npt.NDArray[np.int64]]:
+    """Write the word that is meant where a pair of characters only sounds like it, and say where; the length stays."""
+    places = np.flatnonzero(_perhaps()[_spread(codes[:-1], codes[1:])])
+    keys = _keys(codes, places)
+    written = hidden().keys
+    at = np.minimum(np.searchsorted(written, keys), len(written) - 1)
+    hits = np.flatnonzero(written[at] == keys)
+    chosen: list[int] = []
+    free = -1
+    for hit, place in zip(hits.tolist(), places[hits].tolist(), strict=True):
+        if place > free and _sounds_only(codes, place):  # of two that overlap the first
+            chosen.append(hit)
+            free = place + 1
+    places, at = places[chosen], at[chosen]
+    if not chosen:
+        return codes, places
+    out = codes.copy()
+    out[places], out[places + 1] = hidden().meant[at].T
+    return out, places
+
+
+def _sounds_only(codes: Codes, place: int) -> bool:
+    """Say whether nothing around a pair makes another word of it: a radical before it, 沙|比较."""
+    if place and tables().kind[codes[place - 1]] & _RADICAL:
+        return False
+    return not (chr(codes[place + 1]) == "比" and chr(codes[place + 2]) in "较例如赛重分喻")
+
+
+_PERHAPS_BITS: Final = 21
+
+
+def _spread(first: Codes, second: Codes) -> npt.NDArray[np.uint32]:
+    """Return a small number for each pair of codes."""
+    mixed = first * np.uint32(0x9E3779B1) ^ second * np.uint32(0x85EBCA6B)
+    return mixed >> np.uint32(32 - _PERHAPS_BITS)
+
+
+@lru_cache(maxsize=1)
+def _perhaps() -> npt.NDArray[np.bool_]:
+    """Mark the numbers of pairs that may be a word in disguise: most pairs are none, which one look-up tells."""
+    keys = hidden().keys
+    table = np.zeros(1 << _PERHAPS_BITS, dtype=np.bool_)
+    table[_spread((keys >> 32).astype(np.uint32), (keys & 0xFFFFFFFF).astype(np.uint32))] = True
+    return table
 
 
 def _gaps(codes: Codes) -> npt.NDArray[np.bool_] | None:
@@ -414,8 +371,9 @@ def _among(keys: npt.NDArray[np.int64], known: npt.NDArray[np.int64]) -> npt.NDA
 
 @lru_cache(maxsize=1)
 def _hidden_words() -> npt.NDArray[np.int64]:
-    words = {*sounds(), *sounds().values()}
-    return np.array(sorted((ord(word[0]) << 32) | ord(word[1]) for word in words), dtype=np.int64)
+    words = {word for word in (*sounds().values(), *hidden().words) if len(word) == 2}
+    meant = np.array([(ord(word[0]) << 32) | ord(word[1]) for word in words], dtype=np.int64)
+    return np.unique(np.concatenate((hidden().keys, meant)))
 
 
 def _triggered(codes: Codes, bounds: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
@@ -428,7 +386,7 @@ def _triggered(codes: Codes, bounds: npt.NDArray[np.int64]) -> npt.NDArray[np.in
     sure[pairs] |= _among(_keys(codes, hits[pairs]), _split_keys())
     rows = np.searchsorted(bounds, hits, side="right") - 1
     asked = np.unique(rows[(found & _LEAD) != 0])
-    leads = [row for row in asked.tolist() if _any_lead().search(_slice(codes, bounds, row))]
+    leads = [row for row in asked.tolist() if _led(_slice(codes, bounds, row))]
     return np.unique(np.concatenate((rows[sure], np.array(leads, dtype=np.int64))))
 
 
@@ -439,7 +397,7 @@ def _keys(codes: Codes, places: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
 
 @lru_cache(maxsize=1)
 def _split_keys() -> npt.NDArray[np.int64]:
-    return np.array(sorted((ord(pair[0]) << 32) | ord(pair[1]) for pair in _SPLIT), dtype=np.int64)
+    return np.array(sorted((ord(pair[0]) << 32) | ord(pair[1]) for pair in SPLIT), dtype=np.int64)
 
 
 def _slice(codes: Codes, bounds: npt.NDArray[np.int64], row: int) -> str:
@@ -468,45 +426,93 @@ def _splice(
     )
 
 
-Rule = tuple[re.Pattern[str], str]
+Meaning = str | Callable[[re.Match[str]], str]
+Rule = tuple[re.Pattern[str], Meaning]
 
 
 @lru_cache(maxsize=1)
 def _rules() -> tuple[Rule, ...]:
-    """Return the rules in order; an empty meaning for the split characters, which have one each."""
-    leads = tuple((re.compile(pattern), meant) for pattern, meant in _LEADS)
-    return (*leads, (_BRACKETED, ""))
+    """Return the rules in order: what was written, and what was meant by it."""
+    leads: tuple[Rule, ...] = tuple((re.compile(pattern), meant) for pattern, meant in LEADS)
+    return (*leads, (BRACKETED, ""), (INITIAL, _without_initial), (_LETTERS, _read_letters))
 
 
 @lru_cache(maxsize=1)
 def _any_split() -> re.Pattern[str]:
-    return re.compile("|".join(map(re.escape, _SPLIT)))
+    return re.compile("|".join(map(re.escape, sorted(SPLIT, key=len, reverse=True))))
 
 
 @lru_cache(maxsize=1)
 def _any_lead() -> re.Pattern[str]:
-    leads = "|".join(f"(?:{pattern})" for pattern, _ in _LEADS)
-    return re.compile(f"{_LEAD_HEADS}(?:{leads}|{_BRACKETED.pattern})")
+    leads = "|".join(f"(?:{pattern})" for pattern, _ in LEADS)
+    return re.compile(f"{LEAD_HEADS}(?:{leads}|{BRACKETED.pattern})|{INITIAL.pattern}")
+
+
+def _led(text: str) -> bool:
+    """Say whether one of the rules for words in disguise applies."""
+    return _any_lead().search(text) is not None or any(_spelt(match) for match in _LETTERS.finditer(text))
 
 
 def _mend(text: str, starts: Index, ends: Index) -> tuple[Codes, Index, Index]:
     """Apply every rule until nothing changes any more."""
     for _ in range(_MAX_ROUNDS):
         before = text
+        codes, starts, ends = _clean(_encode(text + "\n"), np.append(starts, 0), np.append(ends, 0))
+        text, starts, ends = _decode(codes[:-1]), starts[:-1], ends[:-1]
         text, starts, ends = _expand(text, starts, ends)
-        text, starts, ends = _replace(_any_split(), _SPLIT, text, starts, ends)
-        if _any_lead().search(text):
+        text, starts, ends = _replace(_any_split(), lambda match: SPLIT[match[0]], text, starts, ends)
+        text = _decode(_by_sound(_encode(text + "\n"))[0][:-1])
+        if _led(text):
             for pattern, meant in _rules():
-                text, starts, ends = _replace(pattern, meant, text, starts, ends)
+                if pattern.search(text):
+                    text, starts, ends = _replace(pattern, meant, text, starts, ends)
         if text == before:
             break
-        codes, starts, ends = _clean(_encode(text), starts, ends)
-        text = _decode(codes)
     return _encode(text), starts, ends
 
 
+# A run of Latin letters, its syllables perhaps apart: jianzhi, jian zhi, j.i.a.n
+_LETTERS: Final = re.compile(
+    r"(?<![a-z0-9@/\\_#$])(?<![a-z0-9][.-])[a-z]{1,6}(?:[ .*'·_-]{1,2}[a-z]{1,6}){0,3}(?![a-z0-9@/\\_=(\[]|[.-][a-z0-9])"
+    r"|(?<![a-z0-9@/\\_#$.-])[a-z]{7,12}(?![a-z0-9@/\\_=(\[]|[.-][a-z0-9])"
+)
+_INITIALS: Final = frozenset(("sb", "nmsl", "cnm", "wcnm", "nmd", "tmd", "mlgb", "rnm"))
+
+
+def _spelt(match: re.Match[str]) -> str:
+    """Return the characters that a run of letters stands for, or nothing.
+
+    The letters of a whole hidden word stand for it (``jianzhi``); one syllable stands for a character where the
+    character beside it makes a hidden word (``dai款``).
+    """
+    written = match[0]
+    letters = "".join(filter(str.isalpha, written))
+    if len(letters) < len(written) and letters in _INITIALS and " " not in written:
+        return letters
+    known = hidden()
+    whole = known.full.get(letters)
+    if whole is not None:
+        return whole
+    if len(letters) > 6 or (len(letters) < len(written) and " " in written):
+        return ""
+    text, (start, end) = match.string, match.span()
+    if len(letters) < len(written):
+        start -= text[start - 1 : start] in (".", "*", "_", "-")
+    before, after = text[start - 1 : start], text[end : end + 1]
+    return known.after.get((before, letters)) or known.before.get((letters, after)) or ""
+
+
+def _read_letters(match: re.Match[str]) -> str:
+    return _spelt(match) or match[0]
+
+
+def _without_initial(match: re.Match[str]) -> str:
+    """Drop a bracketed letter that begins the sound of the character before it (``代(d)写(x)``)."""
+    return match[1] if hidden().syllable.get(match[1], " ")[0] == match[2] else match[0]
+
+
 def _replace(
-    pattern: re.Pattern[str], meant: str | Mapping[str, str], text: str, starts: Index, ends: Index
+    pattern: re.Pattern[str], meant: Meaning, text: str, starts: Index, ends: Index
 ) -> tuple[str, Index, Index]:
     """Write what is meant for each match; every new character stands for the whole match."""
     words: list[str] = []
@@ -515,7 +521,7 @@ def _replace(
     done = 0
     for match in pattern.finditer(text):
         low, high = match.span()
-        word = meant if isinstance(meant, str) else meant[match[0]]
+        word = meant if isinstance(meant, str) else meant(match)
         if match[0] == word:
             continue
         words += [text[done:low], word]

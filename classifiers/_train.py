@@ -26,6 +26,7 @@ from classifiers._question import Question
 from classifiers._registry import QUESTIONS
 from classifiers._text import normalise_batch
 from monitor.core.errors import ClassifierError
+from monitor.core.model import Label
 
 SEED: Final = 20261124
 FOLDS: Final = 10
@@ -348,9 +349,18 @@ def _look(question: Question, tasks: Sequence[Task], unseen: Floats) -> Look:
     mine = [task for task in tasks if task.question is question]
     rows = mine[0].rows
     laid = _looked_at(question, tasks, unseen)[rows][:, 1:]
+    if question.removal:
+        laid[:, _mood_columns(tasks)] = 0.0
     answers = np.column_stack([task.yes for task in mine])
     truth = answers[:, 0] if len(mine) == 1 else answers.argmax(axis=1)
     return tuple(tuple(round(number, 6) for number in row) for row in _logistic_fit(laid, truth))
+
+
+def _mood_columns(tasks: Sequence[Task]) -> list[int]:
+    """Return where the sheet holds the sentiment: what may lead to a removal does not look at it."""
+    always = [task for task in tasks if not task.question.given]
+    mood = [at for at, task in enumerate(always) if task.question.label is Label.SENTIMENT]
+    return [*mood, *(at + len(always) for at in mood)]
 
 
 def _logistic_fit(laid: Floats, truth: Ints) -> list[list[float]]:

@@ -11,6 +11,7 @@ QUESTION = Question(
     names={"offensive": "1", "not_offensive": "0"},
     tasks=("abuse", "offensive"),
     miss_cost=0.5,
+    removal=True,
     sources=("cold", "swsr"),
     why=(
         (("弄死", "打死", "砍", "等着", "小心", "堵", "收拾", "揍"), "带有威胁的话"),

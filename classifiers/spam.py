@@ -11,6 +11,7 @@ QUESTION = Question(
     names={"spam": "1", "ham": "0"},
     tasks=("spam",),
     miss_cost=1.5,
+    removal=True,
     sources=("qq_group_mc",),
     why=(
         (

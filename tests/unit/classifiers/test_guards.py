@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from classifiers._text import normalise
 from classifiers.fast import FastTier, load
 from monitor.core.model import BINARY_LABELS, Label
 
@@ -103,19 +105,38 @@ def test_praise_and_criticism_score_alike(model: FastTier, label: str) -> None:
 # --- disguise --------------------------------------------------------------------------------------
 
 
-def test_disguised_adverts_are_found_nearly_as_often_as_plain_ones(model: FastTier) -> None:
-    pairs = rows("evasion/pairs.jsonl")
-    assert len(pairs) >= 150
-    plain = flags(model, [pair["plain"] for pair in pairs], Label.SPAM)
-    disguised = flags(model, [pair["disguised"] for pair in pairs], Label.SPAM)
+@pytest.mark.parametrize(("label", "least"), [(Label.SPAM, 200), (Label.ABUSE, 50)])
+def test_disguise_costs_at_most_five_points_of_recall(model: FastTier, label: Label, least: int) -> None:
+    pairs = [pair for pair in rows("evasion/pairs.jsonl") if pair["label"] == label]
+    assert len(pairs) >= least
+    plain = flags(model, [pair["plain"] for pair in pairs], label)
+    disguised = flags(model, [pair["disguised"] for pair in pairs], label)
     assert len(plain) / len(pairs) > 0.85
-    assert len(disguised) > 0.95 * len(plain)
+    assert len(disguised) / len(pairs) > len(plain) / len(pairs) - 0.05
 
 
-@pytest.mark.parametrize(("label", "most"), [(Label.SPAM, 2), (Label.ABUSE, 0), (Label.RISK, 1)])
-def test_innocent_odd_typing_is_left_alone(model: FastTier, label: Label, most: int) -> None:
-    texts = [row["text"] for row in rows("evasion/innocent.jsonl")]
-    assert len(flags(model, texts, label)) <= most
+def test_disguises_that_the_tables_were_not_made_for_are_undone_too() -> None:
+    """Of the pairs that nobody looked at while the tables were written, half come out letter for letter."""
+    pairs = [pair for pair in rows("evasion/pairs.jsonl") if pair["set"] == "held"]
+    assert len(pairs) >= 70
+    same = [letters(pair["plain"]) == letters(pair["disguised"]) for pair in pairs]
+    assert sum(same) / len(same) > 0.45
+
+
+def letters(text: str) -> str:
+    return "".join(filter(str.isalnum, normalise(text).text))
+
+
+MOST_FALSE = {Label.SPAM: 0.08, Label.ABUSE: 0.03, Label.RISK: 0.01}
+
+
+@pytest.mark.parametrize("label", list(MOST_FALSE))
+def test_innocent_odd_typing_is_left_alone(model: FastTier, label: Label) -> None:
+    found = rows("evasion/innocent.jsonl")
+    assert len(found) >= 300
+    false = flags(model, [row["text"] for row in found], label)
+    kinds = Counter(row["kind"] for row in found if row["text"] in set(false))
+    assert len(false) / len(found) <= MOST_FALSE[label], kinds
 
 
 def test_zero_width_characters_move_no_label(model: FastTier) -> None:
