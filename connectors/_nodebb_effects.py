@@ -1,0 +1,193 @@
+"""Carrying out effects on NodeBB, and looking whether they happened (rule E-03)."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Final
+
+from connectors._html import words_in
+from connectors._limits import clean_text, id_of
+from connectors._nodebb_api import Api, Refused
+from connectors._nodebb_forum import is_gone, number_of
+from monitor.core.errors import RateLimited, Rejected, Unavailable, Uncertain
+from monitor.core.model import Effect, EffectKind
+
+SAYING: Final = (EffectKind.REPLY, EffectKind.NOTICE)
+TAKING: Final = (EffectKind.REMOVE, EffectKind.HIDE)
+PAGES: Final = 10
+"""Last pages of a topic in which an answer is looked for."""
+_LEEWAY_MS: Final = 300_000
+
+
+def _post_of(effect: Effect) -> int | None:
+    return number_of({"pid": effect.handle}) if effect.handle else None
+
+
+def _squeezed(text: str) -> str:
+    return "".join(text.split())
+
+
+class Hand:
+    """What acts for the account; ``removed`` are the numbers of the posts that it removed."""
+
+    def __init__(self, api: Api, moderates: bool) -> None:
+        self._api = api
+        self._moderates = moderates
+        self.removed: set[int] = set()
+        self.waiting = 0
+
+    async def perform(self, effect: Effect, author: str | None) -> str:
+        """Carry out ``effect`` and return its receipt (see ``Connector.perform``)."""
+        if effect.kind in SAYING:
+            return await self._say(effect)
+        if not self._moderates:
+            raise Rejected("this channel may only answer: set `moderates` once its account is a moderator")
+        if effect.kind is EffectKind.MUTE:
+            return await self._mute(effect, author)
+        number = _post_of(effect)
+        if number is None:
+            raise Rejected("the effect names no post of NodeBB")
+        row = await self._row(number)
+        if effect.kind is EffectKind.RESTORE:
+            return await self._restore(number, row)
+        return await self._delete(number, row)
+
+    async def _row(self, number: int) -> dict[str, Any] | None:
+        """Return a post as it stands now, None when it was purged."""
+        try:
+            return await self._api.object(f"/api/v3/posts/{number}")
+        except Refused as error:
+            if error.status == 404:
+                return None
+            raise
+
+    # --- taking away and giving back -----------------------------------------------------------------
+
+    async def _delete(self, number: int, row: dict[str, Any] | None) -> str:
+        if row is not None and not is_gone(row):
+            self.removed.add(number)
+            try:
+                await self._api.act("DELETE", f"/api/v3/posts/{number}/state")
+            except (Unavailable, RateLimited, Rejected):
+                self.removed.discard(number)
+                raise
+        return f"deleted:{number}"
+
+    async def _restore(self, number: int, row: dict[str, Any] | None) -> str:
+        if row is None:
+            raise Rejected("the post was purged and cannot be brought back")
+        if is_gone(row):
+            await self._api.act("PUT", f"/api/v3/posts/{number}/state")
+        self.removed.discard(number)
+        return f"restored:{number}"
+
+    # --- muting --------------------------------------------------------------------------------------
+
+    async def _mute(self, effect: Effect, author: str | None) -> str:
+        if author is None or not author.isascii() or not author.isdigit() or author == "0":
+            raise Rejected("the effect names no member who could be muted")
+        until = int(time.time() * 1000) + effect.seconds * 1000
+        if not await self._is_muted(author, until):  # a second muting would shorten a longer one
+            reason = clean_text(effect.text).strip()[:200] or "按论坛公开的规则处理"
+            await self._api.act("PUT", f"/api/v3/users/{author}/mute", {"until": until, "reason": reason})
+        return f"muted:{effect.id}"
+
+    async def _is_muted(self, author: str, until: int) -> bool:
+        told = (await self._api.object(f"/api/user/uid/{author}")).get("mutedUntil")
+        is_number = isinstance(told, int | float) and not isinstance(told, bool)
+        return is_number and told >= until
+
+    # --- saying --------------------------------------------------------------------------------------
+
+    async def _say(self, effect: Effect) -> str:
+        text = clean_text(effect.text).strip()
+        if not text:
+            raise Rejected("there are no words to say")
+        topic, parent = await self._where(effect)
+        body: dict[str, Any] = {"content": text}
+        if parent is not None:
+            body["toPid"] = parent
+        told = await self._api.act("POST", f"/api/v3/topics/{topic}", body)
+        number = number_of(told)
+        if number is not None:
+            return f"post:{number}"
+        if told.get("queued") is True:
+            self.waiting += 1
+            return f"queued:{(id_of(told.get('id')) or 'post')[:80]}"
+        raise Uncertain("NodeBB's answer does not say whether the words were posted")
+
+    async def _where(self, effect: Effect) -> tuple[str, int | None]:
+        """Return topic and post of what is answered; a post may have moved since it was read."""
+        number = _post_of(effect)
+        row = None if number is None else await self._row(number)
+        topic = id_of((row or {}).get("tid")) or effect.thread or ""
+        if not (topic.isascii() and topic.isdigit()):
+            raise Rejected("the effect names no topic to answer in")
+        return topic, None if row is None or is_gone(row) else number
+
+    # --- looking back --------------------------------------------------------------------------------
+
+    async def read_back(self, effect: Effect) -> str | None:
+        """Look whether an effect happened (see ``Connector.read_back``)."""
+        if effect.kind in SAYING:
+            topic, _parent = await self._where(effect)
+            return await self._find(effect, topic)
+        number = _post_of(effect)
+        if number is None:
+            raise Rejected("the effect names no post of NodeBB")
+        row = await self._row(number)
+        if effect.kind is EffectKind.MUTE:
+            author = id_of((row or {}).get("uid"))
+            if author is None:
+                raise Rejected("the post is not there any more, and with it goes who wrote it")
+            until = int(effect.created_at.timestamp() * 1000) + effect.seconds * 1000 - _LEEWAY_MS
+            return f"muted:{effect.id}" if await self._is_muted(author, until) else None
+        gone = row is None or is_gone(row)
+        if effect.kind in TAKING:
+            return f"deleted:{number}" if gone else None
+        return None if gone else f"restored:{number}"
+
+    async def _find(self, effect: Effect, topic: str) -> str | None:
+        """Return the receipt of words of ours that stand in a topic or wait for approval."""
+        uid = id_of((await self._api.object("/api/self")).get("uid"))
+        try:
+            page = await self._page(topic, 1)
+        except Refused as error:
+            if error.status == 404:
+                return None
+            raise
+        count = page.get("pagination", {}).get("pageCount") if isinstance(page.get("pagination"), dict) else 1
+        last = count if isinstance(count, int) else 1
+        for number in [*range(last, max(1, last - PAGES), -1), 1]:
+            rows = (page if number == 1 else await self._page(topic, number)).get("posts")
+            for row in rows if isinstance(rows, list) else []:
+                is_ours = isinstance(row, dict) and id_of(row.get("uid")) == uid
+                if is_ours and _is_said(effect, words_in(str(row.get("content", "")))[0]):
+                    return f"post:{number_of(row)}"
+        return await self._queued(effect)
+
+    async def _page(self, topic: str, number: int) -> dict[str, Any]:
+        return await self._api.object(f"/api/topic/{topic}", [("page", str(number))])
+
+    async def _queued(self, effect: Effect) -> str | None:
+        """Look among what waits for a moderator's approval."""
+        try:
+            rows = (await self._api.object("/api/post-queue")).get("posts")
+        except Refused:
+            return None
+        for row in rows if isinstance(rows, list) else []:
+            data = row.get("data") if isinstance(row, dict) else None
+            said = data.get("rawContent", data.get("content")) if isinstance(data, dict) else None
+            if isinstance(said, str) and _is_said(effect, said):
+                return f"queued:{(id_of(row.get('id')) or 'post')[:80]}"
+        return None
+
+
+def _is_said(effect: Effect, said: str) -> bool:
+    """Say whether words hold those of an effect: its mark, or all of them where it has none."""
+    if effect.mark:
+        return _squeezed(effect.mark) in _squeezed(said)
+    return bool(said.strip()) and _squeezed(said) == _squeezed(clean_text(effect.text))
+
+
+__all__ = ["Hand"]
