@@ -279,7 +279,9 @@ class Book:
 
 def items_in_order(book: Book, rows: Sequence[Row]) -> list[Item]:
     """Return what a page (newest first) says that is new, oldest first; those of one moment stay in their order."""
-    return [item for row in sorted(reversed(rows), key=lambda row: row.order) for item in book.take(row)]
+    oldest_first = list(rows)[::-1]
+    oldest_first.sort(key=lambda row: row.order)
+    return [item for row in oldest_first for item in book.take(row)]
 
 
 __all__ = ["HIDDEN", "Book", "Item", "Mark", "Page", "Row", "State", "items_in_order"]

@@ -4,13 +4,37 @@ from __future__ import annotations
 
 import hashlib
 import html
+import json
 import re
+from collections.abc import Mapping
 
 from connectors._limits import MAX_ID, clean_text
 from monitor.core.model import Effect
 from monitor.core.privacy import clean
 
 CUT = "…"
+_UNWANTED = frozenset(
+    [
+        "uid",
+        "mail",
+        "mailMd5",
+        "email",
+        "email_encrypted",
+        "author_email",
+        "author_ip",
+        "author_user_agent",
+        "author_avatar_urls",
+        "ip",
+        "ipRegion",
+        "ip_region",
+        "addr",
+        "ua",
+        "browser",
+        "os",
+        "avatar",
+        "link",
+    ]
+)
 _LINK = re.compile(r"https?://[^\s<>\"，。；！？）】〕]+")
 _ANYWHERE = re.compile(r"([\\`*_\[\]<>&~$^=|:])")
 _LINE_START = re.compile(r"(?m)^( {0,3})([#>+\-])|^( {0,3}\d{1,9})([.)])")
@@ -74,4 +98,11 @@ def is_cut(thread: str) -> bool:
     return CUT in thread[-17:]
 
 
-__all__ = ["as_html", "as_markdown", "is_cut", "is_said", "name_of", "squeezed", "thread_of"]
+def kept_of(given: object) -> str:
+    """Return what the quarantine keeps of a row: neither addresses of people and machines nor their browsers' keys."""
+    if isinstance(given, Mapping):
+        given = {name: value for name, value in given.items() if name not in _UNWANTED}
+    return json.dumps(given, ensure_ascii=False, default=str)
+
+
+__all__ = ["as_html", "as_markdown", "is_cut", "is_said", "kept_of", "name_of", "squeezed", "thread_of"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from typing import Any, Final
@@ -10,7 +9,7 @@ from urllib.parse import urljoin, urlsplit
 
 from connectors._comments_book import Row, State
 from connectors._comments_channel import handle_of
-from connectors._comments_words import name_of, thread_of
+from connectors._comments_words import kept_of, name_of, thread_of
 from connectors._html import words_in
 from connectors._limits import broken, from_unix, id_of
 from monitor.core.errors import Malformed
@@ -53,8 +52,7 @@ def read_row(channel: str, given: Any, me: str | None, site: str) -> Row:
             raise Malformed("the comment has no usable `time`", "no_time")
         return _row(channel, key, order, given, me, site)
     except Malformed as error:
-        payload = json.dumps(given, ensure_ascii=False, default=str)
-        fault = broken(channel, error, payload, key)
+        fault = broken(channel, error, kept_of(given), key)
         return Row("" if key is None or order is None else key, order or 0, fault=fault)
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from datetime import UTC
 from typing import Any, Final
 
 from connectors._comments_book import Row, State
 from connectors._comments_channel import handle_of
-from connectors._comments_words import name_of
+from connectors._comments_words import kept_of, name_of
 from connectors._html import words_in
 from connectors._limits import broken, from_text, id_of
 from monitor.core.errors import Malformed
@@ -44,9 +43,8 @@ def read_row(channel: str, given: Any, me: int | None) -> Row:
             raise Malformed("the comment has no usable `id`", "no_id")
         return _row(channel, number, given, me)
     except Malformed as error:
-        payload = json.dumps(given, ensure_ascii=False, default=str)
         key = "" if number is None else str(number)
-        return Row(key, number or 0, fault=broken(channel, error, payload, key or None))
+        return Row(key, number or 0, fault=broken(channel, error, kept_of(given), key or None))
 
 
 def _row(channel: str, number: int, given: Mapping[str, Any], me: int | None) -> Row:

@@ -1,0 +1,72 @@
+"""A Twikoo server: a fake one behind a wire, read and moderated with the password of its administration."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any, Final
+
+from monitor.core.model import Effect, EffectKind
+from monitor.core.ports import Connector
+from monitor.testing import connector_suite as suite
+from monitor.testing.fake_twikoo import FakeTwikoo
+from monitor.testing.faulty_wire import FaultyWire
+
+MEMBER, KEY = "三食堂的小周", "guest-key-0123456789"
+STEPS: Final = {EffectKind.HIDE: "hide", EffectKind.RESTORE: "show"}
+
+
+class Rig(suite.Rig):
+    type = "twikoo"
+    listens = networked = True
+    patience = 8.0
+
+    async def start(self) -> None:
+        self.fake = FakeTwikoo()
+        await self.fake.start()
+        self.wire = FaultyWire(self.fake.port)
+        await self.wire.start()
+
+    async def stop(self) -> None:
+        await self.fake.stop()
+
+    def settings(self) -> dict[str, Any]:
+        assert self.wire is not None
+        return {
+            "url": f"http://127.0.0.1:{self.wire.port}/",
+            "password": self.fake.password,
+            "poll_seconds": 0.02,
+            "rescan_seconds": 0.1,
+            "call_seconds": 0.5,
+        }
+
+    async def ready(self, connector: Connector) -> None:
+        asked = self.fake.calls["COMMENT_GET_FOR_ADMIN"]
+        await self.desk.until(lambda: self.fake.calls["COMMENT_GET_FOR_ADMIN"] > asked)
+
+    async def say(self, text: str) -> None:
+        self.fake.comment(f"<p>{text}</p>", nick=MEMBER)
+
+    async def repeat(self) -> None:
+        asked = self.fake.calls["COMMENT_GET_FOR_ADMIN"]  # every look shows everything again
+        await self.desk.until(lambda: self.fake.calls["COMMENT_GET_FOR_ADMIN"] > asked + 4)
+
+    async def garble(self) -> bool:
+        self.fake.comment({"半截": "天机"}, nick=MEMBER)
+        return True
+
+    def natives(self) -> Collection[str]:
+        return [MEMBER, KEY, self.fake.password, self.fake.token, "xz@example.org", "203.0.113.9"]
+
+    async def effect(self, kind: EffectKind, number: int) -> tuple[Effect, str | None]:
+        made = self.fake.comment(
+            f"要处理的 {number}", url="/p/2", nick=MEMBER, spam=kind is EffectKind.RESTORE
+        )
+        return suite.effect(kind, self.channel, number, thread="/p/2", handle=made.key), None
+
+    def happened(self, done: Effect) -> int:
+        if done.kind in (EffectKind.REPLY, EffectKind.NOTICE):
+            return self.fake.done[f"say {done.handle}"]
+        return self.fake.done[f"{STEPS[done.kind]} {done.handle}"]
+
+    def tells(self, kind: EffectKind) -> bool:
+        return kind is not EffectKind.MUTE
