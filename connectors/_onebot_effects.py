@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from connectors._cq import read_message, split_text
+from connectors._cq import read_message
 from connectors._limits import clean_text, id_of
 from connectors._onebot_api import Api, ask
 from connectors._onebot_history import Event, pages, second_of
 from connectors._onebot_wire import Context, Failed, NoAction, is_own
+from connectors._parts import Part, parts
 from monitor.core.errors import Rejected, Unavailable, Uncertain
 from monitor.core.model import Effect, EffectKind
 
@@ -68,22 +69,23 @@ class Hand:
     # --- saying --------------------------------------------------------------------------------------
 
     async def _say(self, effect: Effect, group: str) -> str:
-        parts = _parts(effect)
-        if not parts:
+        whole = parts(effect)
+        if not whole:
             raise Rejected("there are no words to say")
-        said = await self._said(effect, group) if len(parts) > 1 and effect.attempt > 1 else []
+        said = await self._said(effect, group) if len(whole) > 1 and effect.attempt > 1 else []
         receipts: list[str] = []
-        for number, part in enumerate(parts):
+        for number, part in enumerate(whole):
             known = _take(said, part)
-            message = _message(part, effect.handle if number == 0 else None)
-            receipts.append(known or await self._send(effect, group, message, bool(receipts)))
+            receipts.append(known or await self._send(effect, group, part, number))
         return receipts[0]
 
-    async def _send(self, effect: Effect, group: str, message: list[dict[str, Any]], begun: bool) -> str:
+    async def _send(self, effect: Effect, group: str, part: Part, number: int) -> str:
+        begun = number > 0
+        message = _message(part.text, None if begun else effect.handle)
         try:
             data = await self._call("send_group_msg", {"group_id": int(group), "message": message})
         except (Failed, Rejected) as error:
-            receipt = await self._stands_all_the_same(effect, group, message, error)
+            receipt = await self._stands_all_the_same(effect, group, part, error)
             if receipt is not None:
                 return receipt
             if begun:
@@ -96,13 +98,13 @@ class Hand:
         return (id_of(data.get("message_id")) if isinstance(data, dict) else None) or "sent"
 
     async def _stands_all_the_same(
-        self, effect: Effect, group: str, message: list[dict[str, Any]], error: Failed | Rejected
+        self, effect: Effect, group: str, part: Part, error: Failed | Rejected
     ) -> str | None:
         """Look whether a message that was called failed stands in the group: NapCat says so when QQ is slow."""
         if isinstance(error, NoAction):
             return None
         try:
-            return _take(await self._said(effect, group), read_message(message).text, effect.mark)
+            return _take(await self._said(effect, group), part)
         except Rejected:
             if isinstance(error, Failed):
                 raise Uncertain("the QQ program called the message failed and keeps no history") from error
@@ -140,7 +142,7 @@ class Hand:
         if effect.kind not in (EffectKind.REPLY, EffectKind.NOTICE):
             return None  # muting again does no harm, and QQ does not tell
         said = await self._said(effect, group)
-        found = [_take(said, part, effect.mark) for part in _parts(effect)]
+        found = [_take(said, part) for part in parts(effect)]
         return found[0] if found and all(found) else None
 
     async def _need_it_there(self, effect: Effect, group: str) -> None:
@@ -190,10 +192,6 @@ class Hand:
         return said
 
 
-def _parts(effect: Effect) -> list[str]:
-    return [part for part in split_text(clean_text(effect.text)) if part.strip()]
-
-
 def _message(text: str, handle: str | None) -> list[dict[str, Any]]:
     """Return the segments of an answer; ``handle`` is quoted when it is one of QQ's own."""
     words = {"type": "text", "data": {"text": text}}
@@ -217,9 +215,9 @@ def _folded(text: str) -> str:
     return "".join(clean_text(text).split())
 
 
-def _take(said: list[_Said], text: str, mark: str = "") -> str | None:
+def _take(said: list[_Said], part: Part) -> str | None:
     """Take our message out of ``said`` and return its id: the same words, or words that bear the same mark."""
-    wanted, mark = _folded(text), _folded(mark)
+    wanted, mark = _folded(part.text), _folded(part.mark)
     found = next((one for one in said if one.words == wanted), None)
     if found is None and mark and mark in wanted:
         found = next((one for one in said if mark in one.words), None)

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from connectors._cq import split_text
-from connectors._limits import clean_text, id_of
+from connectors._limits import id_of
+from connectors._parts import parts
 from connectors._posts import SHANGHAI
 from connectors._qqbot_api import Answer, Api, path
 from connectors._qqbot_errors import AlreadySent, InAudit, NoPower, WindowOver
@@ -68,16 +68,16 @@ class Hand:
     # --- saying --------------------------------------------------------------------------------------
 
     async def _say(self, effect: Effect, group: str) -> str:
-        parts = [part for part in split_text(clean_text(effect.text), self._part) if part.strip()]
-        if not parts:
+        said = parts(effect, self._part)
+        if not said:
             raise Rejected("there are no words to say")
-        message_id = self._answerable(effect, len(parts))
+        message_id = self._answerable(effect, len(said))
         if message_id is None:
-            self._quota.need(group, len(parts))
+            self._quota.need(group, len(said))
         receipts: list[str] = []
-        for number, text in enumerate(parts):
+        for number, part in enumerate(said):
             try:
-                receipts.append(await self._send(effect, group, text, number, message_id))
+                receipts.append(await self._send(effect, group, part.text, number, message_id))
             except Rejected as error:
                 if receipts:
                     raise Rejected("QQ took the beginning of a long message and refused the rest") from error
@@ -90,9 +90,9 @@ class Hand:
                 raise
         return receipts[0]
 
-    def _answerable(self, effect: Effect, parts: int) -> str | None:
+    def _answerable(self, effect: Effect, count: int) -> str | None:
         """Return the id of the message that can still be answered directly, or None."""
-        if not effect.handle or parts > ANSWERS:
+        if not effect.handle or count > ANSWERS:
             return None
         message_id, at = of_handle(effect.handle)
         age = self._age(message_id, at)

@@ -6,7 +6,7 @@ from connectors._limits import clean_text
 from connectors._wechat_api import ANSWERED, NO_COMMENT, Api, Refused
 from connectors._wechat_comments import Comments
 from connectors._wechat_ids import Comment, Members, comment_of
-from connectors._wechat_wire import is_elected, reply_in, split_message
+from connectors._wechat_wire import is_elected, messages, reply_in
 from monitor.core.errors import RateLimited, Rejected, Unavailable, Uncertain
 from monitor.core.model import Effect, EffectKind
 
@@ -47,13 +47,13 @@ class Hand:
         openid = author or self._members.openid(effect.handle)
         if openid is None:
             raise Rejected("the effect names no member that can be written to; answer in the console")
-        parts = split_message(clean_text(effect.text))
+        parts = messages(effect)
         if not parts:
             raise Rejected("there are no words to say")
         if len(parts) > MOST_PARTS:
             raise Rejected(f"the answer needs more than {MOST_PARTS} messages; shorten it")
         for number, part in enumerate(parts):
-            await self._send(openid, part, begun=number > 0)
+            await self._send(openid, part.text, begun=number > 0)
         return f"written:{effect.id}"
 
     async def _send(self, openid: str, text: str, *, begun: bool) -> None:

@@ -10,13 +10,14 @@ from typing import Any
 import defusedxml.ElementTree
 from defusedxml.common import DefusedXmlException
 
-from connectors._cq import split_text
 from connectors._limits import MAX_ITEM, clean_text, from_unix, id_of
+from connectors._parts import Part, parts
 from connectors._wechat_ids import MAX_OPENID, Article, Comment, Members
 from monitor.core.errors import Malformed
-from monitor.core.model import RawPost
+from monitor.core.model import Effect, RawPost
 
 LONGEST, LONGEST_BYTES = 600, 2048
+LIMIT = LONGEST * LONGEST_BYTES
 """Longest customer-service message, in characters and in bytes of UTF-8."""
 
 _MOST_TAGS = 20_000
@@ -175,11 +176,11 @@ def reply_in(row: Mapping[str, Any]) -> str:
 # --- what we send ----------------------------------------------------------------------------------
 
 
-def split_message(text: str) -> list[str]:
-    """Return ``text`` in parts that WeChat takes, breaking neither characters nor links; blank parts are left out."""
-    limit = LONGEST
-    parts = split_text(text, limit)
-    while any(len(part.encode()) > LONGEST_BYTES for part in parts):
-        limit = limit * 3 // 4
-        parts = split_text(text, limit)
-    return [part for part in parts if part.strip()]
+def weight(text: str) -> int:
+    """Return the size of ``text`` of which LIMIT is the most: neither too many characters nor too many bytes."""
+    return sum(max(len(char.encode()) * LONGEST, LONGEST_BYTES) for char in text)
+
+
+def messages(effect: Effect) -> list[Part]:
+    """Return an answer in messages that WeChat takes, each with mark and reference."""
+    return parts(effect, LIMIT, weight)

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from connectors._cq import LONGEST, Segment, read_message, segments, split_text
+from connectors._cq import Segment, read_message, segments
+from connectors._parts import LONGEST, split_text
 from monitor.testing._fake_actions import to_segments, to_string
 
 WORD = st.text(st.characters(codec="utf-8"), max_size=20)

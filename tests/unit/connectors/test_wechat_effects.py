@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from wechat_scene import AES, ARTICLE, MEMBER, effect, listening, make, serving, until
 
+from connectors._parts import parts_of
 from connectors._wechat_api import error_of, retry_at
-from connectors._wechat_wire import LONGEST, LONGEST_BYTES, split_message
+from connectors._wechat_wire import LIMIT, LONGEST, LONGEST_BYTES, weight
 from connectors.wechat import WeChat
 from monitor.core.errors import ConnectorError, RateLimited, Rejected, Unavailable, Uncertain
 from monitor.core.model import EffectKind
@@ -439,6 +440,11 @@ async def test_refusals_of_comments_are_told_in_words(code: int) -> None:
 
 
 # --- splitting -------------------------------------------------------------------------------------
+
+
+def split_message(text: str, mark: str = "") -> list[str]:
+    return [part.text for part in parts_of(text, mark, LIMIT, weight)]
+
 
 LINK = "https://huiyin.example.org/rate/0123456789abcdef"
 
