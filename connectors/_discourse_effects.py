@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from connectors import _discourse_wire as wire
+from connectors._comments_words import as_markdown, is_said
 from connectors._discourse_api import Api, Refused
 from connectors._html import words_in
 from connectors._limits import clean_text, from_text, id_of
@@ -24,10 +25,6 @@ _LEEWAY: Final = timedelta(minutes=5)
 def _post_of(effect: Effect) -> int | None:
     handle = effect.handle or ""
     return int(handle) if handle.isascii() and handle.isdigit() and len(handle) < 19 else None
-
-
-def _squeezed(text: str) -> str:
-    return "".join(text.split())
 
 
 class Hand:
@@ -122,7 +119,7 @@ class Hand:
         if not text:
             raise Rejected("there are no words to say")
         topic, place = await self._where(effect)
-        body: dict[str, Any] = {"raw": text, "topic_id": topic}
+        body: dict[str, Any] = {"raw": as_markdown(text), "topic_id": topic}
         if place is not None:
             body["reply_to_post_number"] = place
         try:
@@ -231,12 +228,11 @@ class Hand:
 
 
 def _is_said(effect: Effect, row: dict[str, Any]) -> bool:
-    """Say whether a row holds the words of an effect: its mark, or all of them where it has none."""
+    """Say whether a row holds the words of an effect, as they are shown or as they were written."""
     raw, cooked = row.get("raw"), row.get("cooked")
-    said = raw if isinstance(raw, str) else words_in(cooked)[0] if isinstance(cooked, str) else ""
-    if effect.mark:
-        return _squeezed(effect.mark) in _squeezed(said)
-    return bool(said.strip()) and _squeezed(said) == _squeezed(clean_text(effect.text))
+    if isinstance(cooked, str) and is_said(effect, words_in(cooked)[0]):
+        return True
+    return isinstance(raw, str) and (is_said(effect, raw) or raw.strip() == as_markdown(effect.text).strip())
 
 
 __all__ = ["Hand"]

@@ -193,7 +193,8 @@ def _next(here: str, location: str) -> str:
 
 def compare(source: Source, feed: Feed) -> tuple[RawPost | Broken, ...]:
     """Return what a feed says that was not said before, and remember it."""
-    row, items, fresh = source.row, [], 0
+    row, fresh = source.row, 0
+    items: list[RawPost | Broken] = []
     known, faults = dict(row.known), list(row.faults)
     here: dict[str, str] = {}
     for item in feed.items:

@@ -193,7 +193,8 @@ class Watch:
 
     def _compare(self, rows: Mapping[int, Row]) -> list[Incoming]:
         """Return batches in the order of the source, each with the cursor after it."""
-        batches, items = [], [fault for row in self._odd if (fault := self._fault(row, "no_id"))]
+        batches: list[Incoming] = []
+        items: list[RawPost | Broken] = [f for row in self._odd if (f := self._fault(row, "no_id"))]
         numbers = sorted(rows)
         for place, number in enumerate(numbers, 1):
             items += self._items(number, rows[number])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any, Final
 
+from connectors._comments_words import as_markdown, is_said
 from connectors._html import words_in
 from connectors._limits import clean_text, id_of
 from connectors._nodebb_api import Api, Refused
@@ -21,10 +22,6 @@ _LEEWAY_MS: Final = 300_000
 
 def _post_of(effect: Effect) -> int | None:
     return number_of({"pid": effect.handle}) if effect.handle else None
-
-
-def _squeezed(text: str) -> str:
-    return "".join(text.split())
 
 
 class Hand:
@@ -94,8 +91,7 @@ class Hand:
 
     async def _is_muted(self, author: str, until: int) -> bool:
         told = (await self._api.object(f"/api/user/uid/{author}")).get("mutedUntil")
-        is_number = isinstance(told, int | float) and not isinstance(told, bool)
-        return is_number and told >= until
+        return isinstance(told, int | float) and not isinstance(told, bool) and told >= until
 
     # --- saying --------------------------------------------------------------------------------------
 
@@ -104,7 +100,7 @@ class Hand:
         if not text:
             raise Rejected("there are no words to say")
         topic, parent = await self._where(effect)
-        body: dict[str, Any] = {"content": text}
+        body: dict[str, Any] = {"content": as_markdown(text)}
         if parent is not None:
             body["toPid"] = parent
         told = await self._api.act("POST", f"/api/v3/topics/{topic}", body)
@@ -162,7 +158,7 @@ class Hand:
             rows = (page if number == 1 else await self._page(topic, number)).get("posts")
             for row in rows if isinstance(rows, list) else []:
                 is_ours = isinstance(row, dict) and id_of(row.get("uid")) == uid
-                if is_ours and _is_said(effect, words_in(str(row.get("content", "")))[0]):
+                if is_ours and is_said(effect, words_in(str(row.get("content", "")))[0]):
                     return f"post:{number_of(row)}"
         return await self._queued(effect)
 
@@ -178,16 +174,9 @@ class Hand:
         for row in rows if isinstance(rows, list) else []:
             data = row.get("data") if isinstance(row, dict) else None
             said = data.get("rawContent", data.get("content")) if isinstance(data, dict) else None
-            if isinstance(said, str) and _is_said(effect, said):
+            if isinstance(said, str) and (is_said(effect, said) or said == as_markdown(effect.text)):
                 return f"queued:{(id_of(row.get('id')) or 'post')[:80]}"
         return None
-
-
-def _is_said(effect: Effect, said: str) -> bool:
-    """Say whether words hold those of an effect: its mark, or all of them where it has none."""
-    if effect.mark:
-        return _squeezed(effect.mark) in _squeezed(said)
-    return bool(said.strip()) and _squeezed(said) == _squeezed(clean_text(effect.text))
 
 
 __all__ = ["Hand"]

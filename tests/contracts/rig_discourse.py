@@ -6,6 +6,7 @@ import json
 from collections.abc import Collection
 from typing import Any
 
+from connectors._comments_words import as_markdown
 from monitor.core.model import Effect, EffectKind
 from monitor.core.ports import Connector, Request
 from monitor.testing import connector_suite as suite
@@ -82,7 +83,7 @@ class Rig(suite.Rig):
 
     def happened(self, done: Effect) -> int:
         if done.kind in (EffectKind.REPLY, EffectKind.NOTICE):
-            return sum(post.raw == done.text for post in self.fake.posts.values())
+            return sum(post.raw == as_markdown(done.text) for post in self.fake.posts.values())
         post = self.fake.posts[int(done.handle or 0)]
         verb = {EffectKind.RESTORE: f"recover {post.id}", EffectKind.MUTE: f"silence {post.user_id}"}
         return self.fake.done[verb.get(done.kind, f"delete {post.id}")]

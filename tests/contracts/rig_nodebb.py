@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
+from connectors._comments_words import as_markdown
 from monitor.core.model import Effect, EffectKind
 from monitor.core.ports import Connector
 from monitor.testing import connector_suite as suite
@@ -68,7 +69,7 @@ class Rig(suite.Rig):
 
     def happened(self, done: Effect) -> int:
         if done.kind in (EffectKind.REPLY, EffectKind.NOTICE):
-            return self.fake.done[f"post {done.text}"]
+            return self.fake.done[f"post {as_markdown(done.text)}"]
         post = self.fake.posts[int(done.handle or 0)]
         verb = {EffectKind.RESTORE: f"restore {post.pid}", EffectKind.MUTE: f"mute {post.uid}"}
         return self.fake.done[verb.get(done.kind, f"delete {post.pid}")]
