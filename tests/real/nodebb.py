@@ -8,6 +8,7 @@ Exit codes: 0 all was seen, 1 something was not, 2 the forum cannot be started h
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import secrets
@@ -288,10 +289,8 @@ async def _feed(*urls: str) -> None:
     async with desk.at_work(channel):
         saw("the feed's entries arrive", await until(desk, lambda: len(desk.texts) > 1), f"{len(desk.texts)}")
         saw("the answer stands in the feed", any(MARK in text for text in desk.texts.values()))
-        saw(
-            "the feed asks for an hour, and gets it",
-            {source.next_look > 0 for source in channel._sources} == {True},
-        )
+        soon = asyncio.get_running_loop().time() + 3_000
+        saw("the feeds ask for an hour, and get it", all(one.next_look > soon for one in channel._sources))
     saw("nothing of the feeds is unreadable", not desk.broken and not desk.errors)
 
 
