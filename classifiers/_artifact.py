@@ -15,7 +15,7 @@ import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final, Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -109,9 +109,9 @@ def save(model: Model, folder: Path, evaluation: Mapping[str, Any], facts: Mappi
         **facts,
     }
     (folder / "weights.npz").write_bytes(weights)
-    _write_json(folder / "evaluation.json", evaluation)
+    write_json(folder / "evaluation.json", evaluation)
     (folder / "card.md").write_text(model.card, encoding="utf-8")
-    _write_json(folder / "manifest.json", manifest)
+    write_json(folder / "manifest.json", manifest)
 
 
 def _pack(model: Model) -> bytes:
@@ -231,18 +231,27 @@ def evaluation(folder: Path) -> dict[str, Any]:
 def held_out_f1(folder: Path) -> dict[str, float]:
     """Return question -> F1 (macro-F1 for values) on the parts held out when the version was made."""
     figures = evaluation(folder).get("held_out", {})
+    figures = figures.get("cascade", figures)  # a deep version measures several tiers
     return {
         label: found["f1"] for label, found in figures.items() if isinstance(found, dict) and "f1" in found
     }
 
 
-def _write_json(path: Path, content: object) -> None:
+def write_json(path: Path, content: object) -> None:
     path.write_text(
         json.dumps(content, ensure_ascii=False, indent=1, sort_keys=True) + "\n", encoding="utf-8"
     )
 
 
 # --- the versions of one installation --------------------------------------------------------------
+
+
+class Versioned(Protocol):
+    """What a version holds when it was read: at least its name."""
+
+    @property
+    def version(self) -> str:
+        """Return the name of the version."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,39 +264,47 @@ class Version:
     fault: str = ""
 
 
-def active_folder(models: Path | None) -> Path:
+def active_folder(models: Path | None, shipped: Path = SHIPPED) -> Path:
     """Return the folder that serves: the one named in ``models/active.json``, else the shipped one."""
     history = _history(models)
-    return SHIPPED if models is None or not history or history[-1] == "shipped" else models / history[-1]
+    return shipped if models is None or not history or history[-1] == "shipped" else models / history[-1]
 
 
-def versions(models: Path | None) -> list[Version]:
-    """Return the shipped model and every added one, damaged ones included."""
-    serving = active_folder(models)
-    folders = [SHIPPED]
+def versions(
+    models: Path | None, shipped: Path = SHIPPED, check: Callable[[Path], Versioned] | None = None
+) -> list[Version]:
+    """Return the shipped model and every added one, damaged ones included.
+
+    Args:
+        models: the versions of the installation.
+        shipped: the version that came with Huiyin.
+        check: reads a version and refuses a damaged one; :func:`read` when None.
+    """
+    serving = active_folder(models, shipped)
+    folders = [shipped]
     if models is not None and models.is_dir():
         folders += sorted(
             path for path in models.iterdir() if path.is_dir() and not path.name.startswith(".")
         )
     if serving not in folders:
         folders.append(serving)
-    return [_version(path, path == serving) for path in folders]
+    return [_version(path, path == serving, check or read) for path in folders]
 
 
-def _version(folder: Path, serves: bool) -> Version:
+def _version(folder: Path, serves: bool, check: Callable[[Path], Versioned]) -> Version:
     try:
-        return Version(read(folder).version, folder, serves)
+        return Version(check(folder).version, folder, serves)
     except ClassifierError as error:
         return Version(folder.name, folder, serves, str(error))
 
 
-def add(models: Path, source: Path) -> str:
+def add(models: Path, source: Path, check: Callable[[Path], Versioned] | None = None) -> str:
     """Copy a model version into the installation after checking it; return its version.
 
     Raises:
         ClassifierError: it is damaged, its version is no safe folder name, or the version is there already.
     """
-    return add_made(models, read(source).version, lambda folder: _copy(source, folder))
+    return add_made(models, (check or read)(source).version, lambda folder: _copy(source, folder))
 
 
 def _copy(source: Path, folder: Path) -> None:
@@ -315,7 +332,7 @@ def add_made(models: Path, version: str, write: Callable[[Path], None]) -> str:
     return version
 
 
-def use(models: Path, version: str) -> None:
+def use(models: Path, version: str, check: Callable[[Path], Versioned] | None = None) -> None:
     """Let ``version`` serve from the next start; ``shipped`` names the model that came with Huiyin.
 
     Raises:
@@ -324,7 +341,7 @@ def use(models: Path, version: str) -> None:
     if version != "shipped":
         if not _VERSION.fullmatch(version):
             raise ClassifierError("no such model; see 'huiyin models list'")
-        read(models / version)
+        (check or read)(models / version)
     history = _history(models)
     if not history or history[-1] != version:
         _write_history(models, [*history, version])
@@ -360,5 +377,5 @@ def _history(models: Path | None) -> list[str]:
 def _write_history(models: Path, history: Sequence[str]) -> None:
     models.mkdir(parents=True, exist_ok=True)
     partial = models / f".{_ACTIVE}.partial"
-    _write_json(partial, {"history": list(history)})
+    write_json(partial, {"history": list(history)})
     partial.replace(models / _ACTIVE)

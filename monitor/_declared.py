@@ -58,6 +58,10 @@ class WorkerSettings:
     procs: int = setting(
         "Processes that classify; grouping stays in one.", 1, unit="processes", least=1, most=64
     )
+    tier: str = setting(
+        "Models that read posts: fast, deep (every post), or auto (deep where fast is unsure, if it is installed).",
+        "auto",
+    )
 
 
 RULES: Final[Mapping[str, Spec]] = {

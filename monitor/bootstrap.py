@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 CONNECTORS: Final = "huiyin.connectors"
 CLASSIFIERS: Final = "huiyin.classifiers"
 _FAST: Final = "fast"
+TIERS: Final = ("auto", "fast", "deep")
 _CAPABILITIES_KEPT: Final = 5.0
 _WORDS: Final = frozenset(map(str, Capability))
 T = TypeVar("T")
@@ -211,19 +212,36 @@ def import_reader(path: Path, form: str, channel: str) -> Iterator[RawPost | Bro
     return file.read(path, form, channel)
 
 
-def load_classifier(data: Path) -> Classifier:
-    """Load the model that serves in this data directory; raises ClassifierError or PluginError with the mend."""
+def load_classifier(data: Path, tier: str = "auto") -> Classifier:
+    """Load the models that serve in this data directory.
+
+    Args:
+        data: the data directory.
+        tier: one of ``TIERS``.
+
+    Raises: ClassifierError, PluginError or ConfigError with the mend.
+    """
     from classifiers import _artifact
 
-    loaded = _made(_point(CLASSIFIERS, _FAST), _artifact.active_folder(data / "models"))
-    return guard.GuardedClassifier(loaded, _FAST)
+    if tier not in TIERS:
+        raise ConfigError(f"worker.tier is one of {', '.join(TIERS)}")
+    models = data / "models"
+    loaded = _made(_point(CLASSIFIERS, tier), _artifact.active_folder(models) if tier == _FAST else models)
+    return guard.GuardedClassifier(loaded, tier)
+
+
+def deep_facts(data: Path) -> str:
+    """Say whether the deep tier is in use and in which version; raises ClassifierError with the mend."""
+    from classifiers import deep
+
+    return deep.facts(data / "models")
 
 
 def model_facts(data: Path) -> str:
     """Return name, version and hash of the model that serves; raises ClassifierError or PluginError with the mend."""
     from classifiers import _artifact
 
-    model = load_classifier(data)
+    model = load_classifier(data, _FAST)
     manifest = _artifact.read(_artifact.active_folder(data / "models")).facts
     return f"{model.name} {model.version}, sha256 {str(manifest.get('weights_sha256', ''))[:16]}…"
 
@@ -262,7 +280,7 @@ def build(
     uow = _opened(config, clock.now, keys.ledger_key, upgrade)
     deps = Deps(uow=uow, clock=clock, keys=keys, rules=config.rules, passwords=Argon2Passwords())
     if models:
-        classifier, trouble = _understanding(config.data)
+        classifier, trouble = _understanding(config.data, config.worker.tier)
         deps = replace(deps, classifier=classifier, grouping=new_grouping())
         notes = [*notes, *trouble]
     return App(config, deps, notes, safe)
@@ -286,10 +304,10 @@ def _opened(config: Config, now: Callable[[], datetime], key: bytes, upgrade: bo
     return open_store(url, now, key)
 
 
-def _understanding(data: Path) -> tuple[Classifier | None, list[str]]:
+def _understanding(data: Path, tier: str) -> tuple[Classifier | None, list[str]]:
     """Return the classifier, or None with a sentence for the banner: posts then go on without a reading (F-16)."""
     try:
-        return load_classifier(data), []
+        return load_classifier(data, tier), []
     except (ClassifierError, PluginError, ConfigError) as error:
         return None, [str(error)]
 

@@ -16,6 +16,7 @@ from monitor.core.model import BINARY_LABELS, Label, Reading, Signal
 from monitor.words import _
 
 if TYPE_CHECKING:
+    from classifiers.deep import Cascade
     from classifiers.fast import FastTier
 
 
@@ -27,7 +28,9 @@ class Tier(StrEnum):
     DEEP = "deep"
 
 
-TierOption = Annotated[Tier, typer.Option("--tier", help=_("用哪一级模型；auto 现在就是 fast"))]
+TierOption = Annotated[
+    Tier, typer.Option("--tier", help=_("用哪一级模型；auto 只在快速模型没有把握时请深度模型再看"))
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -49,25 +52,42 @@ def classify(
     """Print for each post its row with the answers added; see docs/models.md for the fields."""
     from monitor.cli.main import say
 
-    model = load(tier)
+    model = load(tier, lambda words: say(context, words))
     broken = run(file, form, answering(model.explain if explain else model.classify))
     if broken:
         say(context, _("有 {n} 行读不懂，已逐行写明原因，其余照常判断。").format(n=broken))
     raise typer.Exit(QUARANTINED if broken else 0)
 
 
-def load(tier: Tier) -> FastTier:
-    """Load the model of a tier that serves in the data directory.
+def load(tier: Tier, say: Callable[[str], None]) -> FastTier | Cascade:
+    """Load the models of a tier that serve in the data directory.
+
+    Args:
+        tier: which models answer.
+        say: told once when ``auto`` has to do without the deep tier.
 
     Raises:
         ClassifierError: there is none, or it is damaged; the message says the mend.
     """
-    if tier is Tier.DEEP:
-        raise ClassifierError(_("还没有安装深度模型；请改用 --tier fast（或 auto）。"))
-    from classifiers import _artifact, fast
     from monitor.cli.models import folder
 
-    found = fast.load(_artifact.active_folder(folder()))
+    found: FastTier | Cascade
+    if tier is Tier.FAST:
+        from classifiers import _artifact, fast
+
+        found = fast.load(_artifact.active_folder(folder()))
+    else:
+        from classifiers import deep
+
+        if not deep.available():
+            if tier is Tier.DEEP:
+                raise ClassifierError(
+                    _(
+                        "深度模型需要 onnxruntime：pip install 'huiyin[deep]'；或者改用 --tier fast（或 auto）。"
+                    )
+                )
+            say(_("没有安装 onnxruntime，只用快速模型；要用深度模型：pip install 'huiyin[deep]'。"))
+        found = (deep.load if tier is Tier.DEEP else deep.load_auto)(folder())
     gc.freeze()  # the model stays to the end: do not look through it again and again
     return found
 

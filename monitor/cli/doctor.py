@@ -162,6 +162,10 @@ def _models(config: Config) -> Iterator[Finding]:
         yield Finding("models", False, str(error), _("没有模型时帖文照常入库，但不作判断；按提示恢复模型。"))
         return
     yield Finding("models", True, facts)
+    try:
+        yield Finding("deep model", True, bootstrap.deep_facts(config.data))
+    except HuiyinError as error:
+        yield Finding("deep model", False, str(error), _("按提示恢复深度模型；在此之前只用快速模型。"))
 
 
 def _running(config: Config) -> Iterator[Finding]:

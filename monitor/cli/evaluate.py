@@ -59,7 +59,7 @@ def evaluate(
 def _measured(question: Question, rows: list[Row], tier: Tier, failures: int, as_json: bool) -> None:
     from classifiers._evaluate import evaluate as measuring
 
-    model = load(tier)
+    model = load(tier, lambda words: typer.echo(words, err=True))
     outcome = measuring(model, question, rows, failures)
     if outcome is None:
         raise BadInput(_("文件里没有一行回答这个问题：检查 label、task 或同名的字段。"))

@@ -18,7 +18,11 @@ def register(root: typer.Typer) -> None:
     """Mount ``models`` on the root command."""
     app = typer.Typer(no_args_is_help=True)
     app.command("list", help=_("列出模型各版本和正在服务的那一版。"), epilog="huiyin models list")(show)
-    app.command("add", help=_("把一个模型版本的文件夹加进来。"), epilog="huiyin models add ./my-model")(add)
+    app.command(
+        "add",
+        help=_("加入一个模型版本的文件夹，或一个 Hugging Face 编码器。"),
+        epilog="huiyin models add ./my-model",
+    )(add)
     app.command("use", help=_("换用一个版本，下次启动生效。"), epilog="huiyin models use 2026.12.1")(use)
     app.command("rollback", help=_("退回上一个服务的版本。"), epilog="huiyin models rollback")(rollback)
     root.add_typer(app, name="models", help=_("模型版本：查看、加入、换用、退回。"))
@@ -31,17 +35,17 @@ def folder() -> Path:
 
 def show(as_json: Json = False) -> None:
     """Print every version: does it serve, what was measured, and what is wrong with it if it cannot be used."""
-    from classifiers import _artifact
+    from classifiers import _artifact, _deep_artifact
 
     rows: list[dict[str, Any]] = [
         {
             "version": found.version,
             "serves": found.serves,
-            "shipped": found.folder == _artifact.SHIPPED,
+            "shipped": found.folder in (_artifact.SHIPPED, _deep_artifact.SHIPPED),
             "held_out_f1": _artifact.held_out_f1(found.folder),
             "fault": found.fault,
         }
-        for found in _artifact.versions(folder())
+        for found in [*_artifact.versions(folder()), *_deep_artifact.versions(folder())]
     ]
     if as_json:
         for row in rows:
@@ -64,31 +68,55 @@ def show(as_json: Json = False) -> None:
 
 
 def add(
-    source: Annotated[Path, typer.Argument(metavar="FOLDER", help=_("含 manifest.json 的文件夹"))],
+    source: Annotated[
+        str,
+        typer.Argument(metavar="FOLDER|NAME", help=_("含 manifest.json 的文件夹；或 Hugging Face 的编码器")),
+    ],
 ) -> None:
-    """Copy a model version into the data directory after checking it; it does not serve before ``use``."""
-    from classifiers import _artifact
+    """Copy a model version into the data directory after checking it; it does not serve before ``use``.
 
-    version = _artifact.add(folder(), source)
+    A checkpoint in the format of Hugging Face, from a folder or by its name on the hub, is kept to train from.
+    """
+    from classifiers import _artifact, _deep_artifact
+
+    place = Path(source)
+    if not (place / "manifest.json").exists() and ((place / "config.json").exists() or not place.exists()):
+        from classifiers import _deep_base
+
+        name = _deep_base.add(folder(), source)
+        typer.echo(
+            _("已加入编码器 {name}；训练：huiyin train all --deep --base {name}").format(name=name), err=True
+        )
+        emit({"base": name})
+        return
+    if _deep_artifact.is_deep(place):
+        version = _deep_artifact.add(folder(), place)
+    else:
+        version = _artifact.add(folder(), place)
     typer.echo(_("已加入 {version}；换用：huiyin models use {version}").format(version=version), err=True)
     emit({"version": version})
 
 
 def use(version: Name) -> None:
     """Let a version serve from the next start."""
-    from classifiers import _artifact
+    from classifiers import _artifact, _deep_artifact
 
-    _artifact.use(folder(), version)
+    if version.startswith(_deep_artifact.PREFIX):
+        _deep_artifact.use(folder(), version)
+    else:
+        _artifact.use(folder(), version)
     typer.echo(
         _("下次启动起由 {version} 服务；退回：huiyin models rollback").format(version=version), err=True
     )
     emit({"serves": version})
 
 
-def rollback() -> None:
+def rollback(
+    deep: Annotated[bool, typer.Option("--deep", help=_("退回深度模型的上一版"))] = False,
+) -> None:
     """Go back to the version that served before."""
-    from classifiers import _artifact
+    from classifiers import _artifact, _deep_artifact
 
-    version = _artifact.rollback(folder())
+    version = _deep_artifact.rollback(folder()) if deep else _artifact.rollback(folder())
     typer.echo(_("已退回 {version}，下次启动生效。").format(version=version), err=True)
     emit({"serves": version})

@@ -44,11 +44,48 @@ def train(
     corpus: Annotated[
         Path | None, typer.Option("--corpus", metavar="DIR", help=_("自有语料的文件夹，含 split.json"))
     ] = None,
+    deep: Annotated[bool, typer.Option("--deep", help=_("训练深度模型（需要 huiyin[train]）"))] = False,
+    base: Annotated[
+        str, typer.Option("--base", metavar="NAME", help=_("深度：从哪个编码器开始；不写则自己预训练"))
+    ] = "",
+    preset: Annotated[str, typer.Option("--preset", help=_("深度：新编码器的规格"))] = "small",
+    pool: Annotated[
+        list[Path] | None,
+        typer.Option("--pool", metavar="FILE", help=_("深度：预训练用的无标注帖文，可重复")),
+    ] = None,
+    minutes: Annotated[float, typer.Option("--minutes", min=0.01, help=_("深度：预训练最多多少分钟"))] = 55.0,
+    rounds: Annotated[int, typer.Option("--rounds", min=1, help=_("深度：标注帖文读几遍"))] = 5,
+    own_head: Annotated[
+        bool, typer.Option("--own-head", help=_("深度：沿用 --base 自带的分类头，不再训练"))
+    ] = False,
 ) -> None:
-    """Fit every question on the own corpus; the rows of --data teach TASK. Takes about two minutes."""
+    """Fit every question on the own corpus; the rows of --data teach TASK. Takes about two minutes.
+
+    With --deep the deep tier is made instead: pre-training (unless --base), teaching, measuring.
+    """
     from classifiers import _version
     from monitor.cli.main import say
 
+    if deep:
+        from monitor.cli import _deep
+
+        if task != _ALL or promote or data:
+            raise BadInput(_("--deep 只与 all 同用，不带 --data 和 --promote-if-better。"))
+        emit(
+            _deep.train(
+                _version.read_corpus(corpus or _own_corpus()),
+                version=version or _today(),
+                out=out,
+                base=base,
+                preset=preset,
+                pool=pool or [],
+                minutes=minutes,
+                rounds=rounds,
+                own_head=own_head,
+                say=lambda words: say(context, words),
+            )
+        )
+        return
     if promote and out is not None:
         raise BadInput(_("--promote-if-better 用于数据目录，不能与 --out 同用。"))
     question = _question(task)

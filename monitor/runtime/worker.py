@@ -163,7 +163,8 @@ def run(app: App, stop: threading.Event, procs: int | None = None) -> None:
     if number == 1 or app.deps.classifier is None:
         Worker(app, stop).run()
         return
-    pool = Pool(app.deps.classifier, partial(bootstrap.load_classifier, app.config.data), number)
+    load = partial(bootstrap.load_classifier, app.config.data, app.config.worker.tier)
+    pool = Pool(app.deps.classifier, load, number)
     try:
         Worker(app, stop, replace(app.deps, classifier=pool)).run()
     finally:

@@ -1,0 +1,291 @@
+"""Teach an encoder Chinese from posts without labels, before it learns any question.
+
+A small generator that sees a few words either side fills gaps with words that could stand there; the encoder tells
+which words were put in (replaced-token detection, after ELECTRA) and which word stood there before. Both learn from
+every post in one pass, which is what a small budget needs. Word vectors start from a factorised table of which words
+stand near each other. Sizes and time are one configuration: the same code makes the shipped encoder on a CPU and a
+full-sized one on a GPU.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as fn
+
+from classifiers._deep_base import Base
+from classifiers._deep_words import FIRST, MASK, PAD, SPECIALS, learn, numbered
+from classifiers._text import normalise_all
+from classifiers._train import read_rows
+from classifiers._version import Corpus
+
+_SEED: Final = 20261125
+_NEAR: Final = 4  # words either side that the generator sees
+_GAPS: Final = 0.18
+_DETECTION: Final = 20.0  # weight of telling which words were put in
+_WINDOW: Final = 5
+_OWN: Final = 4  # our own posts are read that often for one time the others are
+_PASSES: Final = 3
+_FEWEST: Final = 4  # pieces of a post that is worth reading
+_OTHERS: Final = 2000  # words that compete in a gap, as often as they stand in posts
+
+
+@dataclass(frozen=True, slots=True)
+class Preset:
+    """Sizes of an encoder and of its training.
+
+    Attributes:
+        pieces: size of the vocabulary.
+        width, layers, heads, inner: sizes of the encoder.
+        longest: pieces of a post that are read.
+        batch: pieces in a batch.
+        rate: highest learning rate.
+        warm: share of the training in which the rate rises.
+    """
+
+    pieces: int
+    width: int
+    layers: int
+    heads: int
+    inner: int
+    longest: int = 96
+    batch: int = 1024
+    rate: float = 2e-3
+    warm: float = 0.04
+
+
+PRESETS: Final = {
+    "tiny": Preset(pieces=500, width=16, layers=1, heads=2, inner=16, longest=32, batch=256),
+    "small": Preset(pieces=8192, width=192, layers=4, heads=6, inner=320, rate=1.5e-3),
+    "full": Preset(
+        pieces=16384, width=768, layers=12, heads=12, inner=1152, longest=192, batch=65536, rate=5e-4
+    ),
+}
+"""``small`` is what ships (an hour on two CPU cores); ``full`` needs a GPU; ``tiny`` is for tests."""
+
+
+def new_encoder(preset: Preset, pieces: int) -> Any:
+    """Return an encoder with random weights."""
+    from transformers import AutoModel, ModernBertConfig
+
+    config = ModernBertConfig(
+        vocab_size=pieces,
+        hidden_size=preset.width,
+        intermediate_size=preset.inner,
+        num_hidden_layers=preset.layers,
+        num_attention_heads=preset.heads,
+        max_position_embeddings=512,
+        local_attention=16,
+        global_attn_every_n_layers=2,
+        pad_token_id=PAD,
+        bos_token_id=FIRST,
+        cls_token_id=FIRST,
+        eos_token_id=FIRST + 1,
+        sep_token_id=FIRST + 1,
+        attn_implementation="sdpa",
+    )
+    return AutoModel.from_config(config)
+
+
+class Pretrainer(nn.Module):
+    """The encoder with its generator and the two heads that only pre-training uses."""
+
+    def __init__(self, encoder: Any, pieces: int, width: int) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.near = nn.Parameter(torch.ones(2 * _NEAR, width) / (2 * _NEAR))
+        self.guess = _head(width)
+        self.guess_bias = nn.Parameter(torch.zeros(pieces))
+        self.mend = _head(width)
+        self.mend_bias = nn.Parameter(torch.zeros(pieces))
+        self.detect = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, 1))
+
+    def forward(
+        self, ids: Tensor, mask: Tensor, gaps: Tensor, others: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the three losses: generator, detection, mending; only the words of ``others`` compete in a gap."""
+        rows, places = gaps.nonzero(as_tuple=True)
+        told, truth = torch.unique(torch.cat((ids[rows, places], others)), return_inverse=True)
+        truth = truth[: len(rows)]
+        words = self.encoder.get_input_embeddings().weight
+        among = words[told]
+        guessed = (
+            self._guess(ids.masked_fill(gaps, MASK), rows, places, words) @ among.T + self.guess_bias[told]
+        )
+        guess_loss = fn.cross_entropy(guessed, truth)
+        with torch.no_grad():
+            drawn = told[torch.multinomial(guessed.softmax(dim=1), 1)[:, 0]]
+        read = ids.clone()
+        read[rows, places] = drawn
+        hidden = self.encoder(input_ids=read, attention_mask=mask).last_hidden_state
+        odd = self.detect(hidden)[..., 0]
+        there = mask.bool()
+        detect_loss = fn.binary_cross_entropy_with_logits(odd[there], (read != ids).float()[there])
+        mended = self.mend(hidden[rows, places]) @ among.T + self.mend_bias[told]
+        return guess_loss, detect_loss, fn.cross_entropy(mended, truth)
+
+    def _guess(self, ids: Tensor, rows: Tensor, places: Tensor, words: Tensor) -> Tensor:
+        padded = fn.pad(ids, (_NEAR, _NEAR), value=PAD)
+        steps = [step for step in range(2 * _NEAR + 1) if step != _NEAR]
+        around = torch.stack([padded[rows, places + step] for step in steps], dim=1)
+        seen = (words[around] * self.near).sum(dim=1)
+        found: Tensor = self.guess(seen)
+        return found
+
+
+def _head(width: int) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.LayerNorm(width))
+
+
+def near_vectors(posts: Sequence[Sequence[int]], pieces: int, width: int) -> Tensor:
+    """Return a vector for each piece, from which pieces stand near which (shifted PPMI, factorised)."""
+    counts = torch.zeros(pieces * pieces)
+    line = torch.tensor([number for post in posts for number in (*post, PAD)])
+    for step in range(1, _WINDOW + 1):
+        left, right = line[:-step], line[step:]
+        kept = (left >= len(SPECIALS)) & (right >= len(SPECIALS))
+        counts += torch.bincount(left[kept] * pieces + right[kept], minlength=pieces * pieces).float() / step
+    table = counts.view(pieces, pieces)
+    table = table + table.T
+    total = table.sum()
+    often = table.sum(dim=1)
+    smooth = often**0.75
+    expected = often[:, None] * (smooth / smooth.sum().clamp(min=1e-9))[None, :]
+    known = torch.log((table / expected.clamp(min=1e-9)).clamp(min=1.0))
+    known = torch.where(total > 0, known, torch.zeros(()))
+    left, size, _ = torch.svd_lowrank(known, q=min(width, pieces), niter=3)
+    vectors = left * size.sqrt()
+    return vectors * (0.05 / vectors.std().clamp(min=1e-9))
+
+
+def batches(
+    posts: Sequence[Sequence[int]], size: int, rng: np.random.Generator
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield (pieces, mask) forever: posts of like length together, ``size`` pieces a batch, in changing order."""
+    lengths = np.array([len(post) for post in posts])
+    while True:
+        order = np.argsort(lengths + rng.random(len(posts)) * 2, kind="stable")
+        cuts, first = [], 0
+        while first < len(order):
+            last = first + 1
+            while last < len(order) and lengths[order[last]] * (last + 1 - first) <= size:
+                last += 1
+            cuts.append(order[first:last])
+            first = last
+        for at in rng.permutation(len(cuts)).tolist():
+            yield padded([posts[row] for row in cuts[at].tolist()])
+
+
+def padded(posts: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
+    """Return posts x pieces and the mask of what is there."""
+    width = max(map(len, posts))
+    ids = torch.full((len(posts), width), PAD)
+    for row, post in enumerate(posts):
+        ids[row, : len(post)] = torch.tensor(post)
+    return ids, (ids != PAD).long()
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """When the training ends: after so many batches, or after so many minutes if these are over first."""
+
+    batches: int
+    minutes: float = float("inf")
+
+    def done(self, batch: int, begun: float) -> float:
+        """Return the share that is done."""
+        return max(batch / self.batches, (time.monotonic() - begun) / 60 / self.minutes)
+
+
+def pretrain(
+    posts: Sequence[Sequence[int]],
+    preset: Preset,
+    pieces: int,
+    limit: Limit,
+    keep: Callable[[Any, str], None] = lambda _encoder, _told: None,
+    every: int = 200,
+) -> Any:
+    """Return an encoder that has read ``posts``.
+
+    Args:
+        posts: numbered pieces of each post (:func:`classifiers._deep_words.numbered`).
+        preset: sizes.
+        pieces: size of the vocabulary.
+        limit: when to stop; the learning rate falls toward that end.
+        keep: given the encoder and a progress line now and then, e.g. to save it.
+        every: batches between two calls of ``keep``.
+    """
+    torch.manual_seed(_SEED)
+    rng = np.random.default_rng(_SEED)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    encoder = new_encoder(preset, pieces)
+    with torch.no_grad():
+        vectors = near_vectors(posts, pieces, preset.width)
+        encoder.get_input_embeddings().weight[:, : vectors.shape[1]] = vectors
+        encoder.get_input_embeddings().weight[: len(SPECIALS)].normal_(0.0, 0.05)
+    model = Pretrainer(encoder, pieces, preset.width).to(device).train()
+    solver = torch.optim.AdamW(model.parameters(), preset.rate, betas=(0.9, 0.98), weight_decay=0.01)
+    line = torch.tensor([number for post in posts for number in post if number >= len(SPECIALS)])
+    begun, sums, read = time.monotonic(), np.zeros(3), 0
+    for number, (ids, mask) in enumerate(batches(posts, preset.batch, rng), 1):
+        done = limit.done(number, begun)
+        for group in solver.param_groups:
+            group["lr"] = preset.rate * max(0.02, min(done / preset.warm, (1 - done) / (1 - preset.warm)))
+        gaps = (torch.rand(ids.shape) < _GAPS) & (ids >= len(SPECIALS))
+        if gaps.any():
+            losses = model(
+                ids.to(device),
+                mask.to(device),
+                gaps.to(device),
+                line[torch.randint(len(line), (_OTHERS,))].to(device),
+            )
+            (losses[0] + _DETECTION * losses[1] + losses[2]).backward()
+            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            solver.step()
+            solver.zero_grad()
+            sums += [float(loss.detach()) for loss in losses]
+        read += int(mask.sum())
+        if number % every == 0:
+            guess, detect, mend = sums / every
+            keep(
+                encoder,
+                f"{done:.3f} batches {number} pieces {read} guess {guess:.3f} detect {detect:.4f} mend {mend:.3f}",
+            )
+            sums[:] = 0
+        if done >= 1:
+            break
+    return encoder.eval()
+
+
+def new_base(
+    corpus: Corpus, pool: Sequence[Path], preset: str, minutes: float, say: Callable[[str], None]
+) -> Base:
+    """Return an encoder of our own: vocabulary and pre-training from posts without their labels.
+
+    The test parts are not read, so that what is measured on them has not seen them even without labels.
+
+    Args:
+        corpus: our own parts.
+        pool: JSONL files with more posts.
+        preset: name of the sizes.
+        minutes: limit of the pre-training.
+        say: told what is being done.
+    """
+    sizes = PRESETS[preset]
+    own = normalise_all([example.text for example in corpus.learn()])
+    more = [str(row["text"]) for path in pool for _, row in read_rows(path) if row is not None]
+    other = normalise_all(more)
+    say("vocabulary")
+    pieces = learn([*own, *other], sizes.pieces)
+    posts = [post for post in numbered(pieces, own * _OWN + other, sizes.longest) if len(post) > _FEWEST]
+    size = pieces.get_vocab_size()
+    limit = Limit(max(1, _PASSES * sum(map(len, posts)) // sizes.batch), minutes)
+    encoder = pretrain(posts, sizes, size, limit, lambda _encoder, told: say(told))
+    return Base(f"own, {preset}", pieces, encoder, sizes.width, sizes.longest, MASK, {})
