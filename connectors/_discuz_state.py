@@ -27,6 +27,10 @@ class _Cursor(msgspec.Struct):
     faults: list[str] = []
 
 
+def _posts(row: _Topic) -> dict[str, tuple[int, str]]:
+    return {pid: each for pid, each in row.posts.items() if pid.isdecimal()}
+
+
 @dataclass(slots=True)
 class Known:
     """What is known of one topic.
@@ -73,9 +77,7 @@ class Shelf:
             stored = _Cursor()
         self.since = stored.since or since
         self._topics = {
-            tid: Known(
-                row.last, row.replies, row.position, dict(row.posts), set(row.missing), set(row.hidden)
-            )
+            tid: Known(row.last, row.replies, row.position, _posts(row), set(row.missing), set(row.hidden))
             for tid, row in stored.topics.items()
         }
         self._marks = {fid: marks[-2:] for fid, marks in stored.marks.items()}
