@@ -35,7 +35,7 @@ class Scope:
 
     site: str
     username: str
-    categories: frozenset[int] = frozenset()
+    categories: tuple[int, ...] = ()
 
     def is_own(self, row: Mapping[str, Any]) -> bool:
         """Say whether our own account wrote a post."""

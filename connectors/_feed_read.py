@@ -204,7 +204,7 @@ def _post(channel: str, address: str, entry: Mapping[str, Any], titles: bool) ->
         text,
         author=id_of(_text_of(entry, "author")[:MAX_ID]),
         posted_at=_time(entry, "published_parsed", "updated_parsed"),
-        thread=_short(link.partition("#")[0] if "#" in link else address),
+        thread=_short((link if "#" in link else address.partition("?")[0]).partition("#")[0]),
         reply_to=_short(_text_of(answers, "ref")) if isinstance(answers, Mapping) else None,
         url=clean_text(link)[:2_000] or None,
         quoted=quoted,

@@ -103,7 +103,9 @@ class _Reader(HTMLParser):
 def _picture(given: dict[str, str | None]) -> str:
     """Return what stands for a picture: the name of an emoji, or that there was a picture."""
     alt = (given.get("alt") or "").strip()
-    is_emoji = "emoji" in (given.get("class") or "") or (alt and not alt.isascii() and len(alt) <= 4)
+    is_emoji = "emoji" in (given.get("class") or "") or (
+        alt and len(alt) <= 8 and not any(letter.isalnum() for letter in alt)
+    )
     return alt[:20] if alt and (is_emoji or (alt.startswith(":") and alt.endswith(":"))) else IMAGE
 
 

@@ -96,7 +96,7 @@ class Forum:
     """
 
     def __init__(
-        self, channel: str, site: str, api: Api, categories: frozenset[int], ours: Collection[int]
+        self, channel: str, site: str, api: Api, categories: tuple[int, ...], ours: Collection[int]
     ) -> None:
         self._channel = channel
         self._site = site

@@ -89,9 +89,7 @@ class Discourse:
         self.counts: Counter[str] = Counter()
         self._settings = settings
         self._api = Api(settings.url, settings.api_key, settings.api_username, settings.call_seconds)
-        self._scope = wire.Scope(
-            settings.url.rstrip("/"), settings.api_username, frozenset(settings.categories)
-        )
+        self._scope = wire.Scope(settings.url.rstrip("/"), settings.api_username, settings.categories)
         self._hand = Hand(self._api, self._scope, settings.moderates)
         pace = Pace(settings.poll_seconds, settings.whole_seconds, settings.retry_seconds, settings.history)
         self._forum = Forum(name, self._api, self._scope, self._hand.removed)

@@ -80,8 +80,8 @@ class NodeBB:
         self._api = Api(settings.url, settings.token.strip(), settings.call_seconds)
         self._hand = Hand(self._api, settings.moderates)
         pace = Pace(settings.poll_seconds, settings.whole_seconds, settings.retry_seconds, settings.history)
-        categories = frozenset(settings.categories)
-        self._forum = Forum(name, settings.url.rstrip("/"), self._api, categories, self._hand.removed)
+        site = settings.url.rstrip("/")
+        self._forum = Forum(name, site, self._api, settings.categories, self._hand.removed)
         self._watch = Watch(name, self._forum, Seen(settings.window), pace)
 
     @property
