@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 from enum import StrEnum
 from typing import Final
 
@@ -48,16 +49,27 @@ _ANSWERS: Final = {
     Fault.FAILING: b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 4\r\nConnection: close\r\n\r\noops",
     Fault.FLOOD: b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n",
 }
-_CUT_AFTER: Final = 20
-_DRIP_SECONDS: Final = 0.02
 
 
 class FaultyWire:
-    """Listens on 127.0.0.1 and passes on to ``target``, unless a fault says otherwise."""
+    """Listens on 127.0.0.1 and passes on to ``target``, unless a fault says otherwise.
+
+    Attributes:
+        fault: what is wrong now.
+        port: where it listens.
+        delay: seconds that every piece takes longer, both ways, whatever the fault.
+        cut_after: bytes of an answer after which a cut comes; called anew for every cut.
+        drip_seconds: pause between two bytes of a dripping answer.
+        connections: how many were opened.
+    """
 
     def __init__(self, target: int) -> None:
         self.fault = Fault.NONE
         self.port = 0
+        self.delay = 0.0
+        self.cut_after: Callable[[], int] = lambda: 20
+        self.drip_seconds = 0.02
+        self.connections = 0
         self._target = target
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
@@ -101,6 +113,7 @@ class FaultyWire:
         assert task is not None
         self._tasks.add(task)
         self._writers.add(writer)
+        self.connections += 1
         try:
             with contextlib.suppress(OSError, asyncio.IncompleteReadError):
                 await self._serve(reader, writer)
@@ -143,16 +156,25 @@ class FaultyWire:
 
     async def _send(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while chunk := await reader.read(65_536):
+            if self.delay:
+                await asyncio.sleep(self.delay)
             if self.fault is not Fault.SILENT:
                 writer.write(chunk)
                 await writer.drain()
 
     async def _receive(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        left: int | None = None
         while chunk := await reader.read(65_536):
+            if self.delay:
+                await asyncio.sleep(self.delay)
             if self.fault is Fault.CUT:
-                writer.write(chunk[:_CUT_AFTER])
+                left = self.cut_after() if left is None else left
+                writer.write(chunk[:left])
                 await writer.drain()
-                return
+                left -= len(chunk)
+                if left <= 0:
+                    return
+                continue
             if self.fault in (Fault.SILENT, Fault.DEAF):
                 continue
             pieces = [chunk[n : n + 1] for n in range(len(chunk))] if self.fault is Fault.DRIP else [chunk]
@@ -160,7 +182,7 @@ class FaultyWire:
                 writer.write(piece)
                 await writer.drain()
                 if self.fault is Fault.DRIP:
-                    await asyncio.sleep(_DRIP_SECONDS)
+                    await asyncio.sleep(self.drip_seconds)
 
 
 __all__ = ["WORDS", "Fault", "FaultyWire"]

@@ -223,6 +223,22 @@ async def test_capabilities_follow_our_role() -> None:
             await until(lambda: onebot._account.roles[str(GROUP)] == "gone")
 
 
+async def test_each_group_has_its_own_rights() -> None:
+    async with FakeQQ("napcat", TOKEN) as fake:
+        fake.role = "admin"
+        fake.join(GROUP)
+        fake.join(700002)
+        onebot = make(groups=(GROUP, 700002))
+        async with serving(onebot) as (service, _intake):
+            fake.connect(service.ws_url)
+            await until(lambda: onebot._account.roles.get("700002") == "admin")
+            assert onebot.lacking == {}
+            await fake.notice("group_admin", sub_type="unset", group_id=700002, user_id=fake.self_id)
+            powers = {Capability.REMOVE, Capability.MUTE}
+            await until(lambda: onebot.lacking == {"700002": powers})
+            assert powers <= onebot.capabilities, "the other group still has them"
+
+
 async def test_program_without_history_cannot_read_back() -> None:
     async with linked("strict") as (_fake, onebot):
         await until(lambda: Capability.READ_BACK not in onebot.capabilities)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from itertools import product
@@ -453,3 +454,26 @@ def test_what_a_colleague_holds_is_left_to_them_until_the_lease_ends(deps: Deps,
         decided(deps, case, A.KEEP)
     clock.advance(seconds=deps.rules.lease_seconds)
     assert decided(deps, case, A.KEEP).id
+
+
+# --- rights in single groups -----------------------------------------------------------------------
+
+
+def _powerless(*threads: str) -> Callable[[str, str | None], frozenset[Capability]]:
+    gone = frozenset({Capability.REMOVE, Capability.MUTE})
+    return lambda _channel, thread: gone if thread in threads else frozenset()
+
+
+def test_nothing_is_offered_or_done_where_our_account_is_no_administrator(deps: Deps) -> None:
+    case = opened(deps, thread="g1")
+    elsewhere, here = replace(deps, lacking=_powerless("g2")), replace(deps, lacking=_powerless("g1"))
+    assert {"remove", "mute"} <= set(queue.view(elsewhere, MODERATOR, case.id).allowed)
+    assert not {"remove", "mute"} & set(queue.view(here, MODERATOR, case.id).allowed)
+    with pytest.raises(BadInput, match="cannot remove"):
+        decided(here, case)
+
+
+def test_a_removal_goes_only_to_the_groups_where_we_may(deps: Deps) -> None:
+    case = opened(deps, posts=2)  # in g0 and g1
+    made = decided(replace(deps, lacking=_powerless("g1")), case)
+    assert {effect.thread for effect in effects_of(deps, made, EffectKind.REMOVE)} == {"g0"}
