@@ -131,9 +131,9 @@ class Book:
         """Stand exactly after ``cursor``; one that cannot be read is like none."""
         try:
             stored = msgspec.json.decode(cursor or "", type=_Cursor)
-            self.fresh = False
         except (msgspec.DecodeError, ValueError):
-            stored, self.fresh = _Cursor(), True
+            stored = _Cursor()
+        self.fresh = stored.since == 0
         self.floor, self.edge, self.top = stored.floor, stored.edge, stored.top
         self.walk, self.since = max(0, min(stored.walk, 10**9)), stored.since
         self._known = {key: _Known(*row) for key, row in stored.rows.items()}

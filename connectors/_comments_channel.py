@@ -6,7 +6,7 @@ import re
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final, Protocol
 
 from connectors import _comments_health as health
@@ -33,6 +33,7 @@ ALL: Final = frozenset(
         Capability.READ_BACK,
     }
 )
+_AHEAD: Final = timedelta(minutes=15)
 _HANDLE = re.compile(r"([A-Za-z0-9_-]{1,64})(?:@([A-Za-z0-9_-]{1,64}))?", re.ASCII)
 
 
@@ -91,13 +92,9 @@ class CommentSystem:
     def __init__(self, name: str, platform: Platform, book: Book, pace: Pace, system: str) -> None:
         self.name = name
         self.system = system
+        self.capabilities = platform.capabilities
         self._platform = platform
         self._watch = Watch(book, platform.page, pace)
-
-    @property
-    def capabilities(self) -> frozenset[Capability]:
-        """What the channel can do with the credential it has."""
-        return self._platform.capabilities
 
     # --- listening -----------------------------------------------------------------------------------
 
@@ -169,6 +166,7 @@ class CommentSystem:
             page = await self._platform.page(1)
         except ConnectorError as error:
             return Health(False, health.trouble(self.system, error), names, {})
+        faults += [health.clock(self.system)] if _is_ahead(page) else []
         told = " ".join(faults) or self._good(page)
         detail = {"looks": str(self._watch.looks), "newest_page": str(len(page.rows))}
         return Health(not faults, told, names, detail)
@@ -181,6 +179,14 @@ class CommentSystem:
         """Stop looking and close every connection; may be called twice."""
         self._watch.close()
         await self._platform.close()
+
+
+def _is_ahead(page: Page) -> bool:
+    """Say whether a comment is of the future: one of the clocks is wrong, or the zone of the times is."""
+    limit = datetime.now(UTC) + _AHEAD
+    return any(
+        row.post is not None and row.post.posted_at and row.post.posted_at > limit for row in page.rows
+    )
 
 
 def _is_done(kind: EffectKind, state: State) -> bool:

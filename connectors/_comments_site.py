@@ -12,7 +12,7 @@ import aiohttp
 
 from connectors._http import read_bounded, retry_at
 from connectors._limits import MAX_FRAME, decode_json
-from monitor.core.errors import Malformed, RateLimited, Unavailable, Uncertain
+from monitor.core.errors import Malformed, RateLimited, Rejected, Unavailable, Uncertain
 
 _JUDGED_5XX: Final = frozenset({501})
 """Statuses above 499 that a program chooses itself, and that say that nothing was done."""
@@ -24,6 +24,10 @@ class SignInRefused(Unavailable):
 
 class Blocked(Unavailable):
     """Something before the program answered in its place: a firewall, a sign-in page, a wrong address."""
+
+
+class NeedsPerson(Rejected):
+    """The site wants what only a person can give: a captcha, a second factor."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,4 +128,4 @@ def _read(status: int, headers: Mapping[str, str], body: bytes) -> Answer:
         raise Uncertain(f"the site's answer is no JSON (HTTP {status})") from None
 
 
-__all__ = ["Answer", "Blocked", "SignInRefused", "Site"]
+__all__ = ["Answer", "Blocked", "NeedsPerson", "SignInRefused", "Site"]

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from connectors._comments_book import Book, Page, items_in_order
+from monitor.core.errors import ConnectorError
 from monitor.core.ports import Incoming
 
 MOST_PAGES: Final = 10_000
@@ -50,15 +51,20 @@ class Watch:
         book, loop = self.book, asyncio.get_running_loop()
         book.load(cursor)
         if book.fresh:
-            book.since = int(time.time() - self._pace.history_days * 86_400)
+            book.since = max(1, int(time.time() - self._pace.history_days * 86_400))
         next_whole, is_first = loop.time(), True
         while not self._closed.is_set():
             is_whole = loop.time() >= next_whole
             resumed = book.walk > 0
-            async with aclosing(self._look(is_whole)) as batches:
-                async for batch in batches:
-                    is_first = False
-                    yield batch
+            try:
+                async with aclosing(self._look(is_whole)) as batches:
+                    async for batch in batches:
+                        is_first = False
+                        yield batch
+            except ConnectorError:
+                if self._closed.is_set():
+                    return  # closing cut the call short
+                raise
             self.looks += 1
             if is_first:
                 is_first = False
@@ -73,11 +79,11 @@ class Watch:
     async def _look(self, is_whole: bool) -> AsyncGenerator[Incoming, None]:
         """Read from the newest comment, or from where a reading broke off, down to what is known."""
         book = self.book
-        resumed = book.walk > 0
+        resumed, floor = book.walk > 0, book.floor
         number = max(1, book.walk - 1)
-        until = min(book.floor, book.lowest) if is_whole else book.floor
+        until = min(floor, book.lowest) if is_whole else floor
         if not resumed:
-            book.top = book.floor
+            book.top = floor
         seen: set[str] = set()
         reached, total = 2**62, None
         for _turn in range(MOST_PAGES):
@@ -95,18 +101,25 @@ class Watch:
             if not resumed:
                 book.top = max([book.top, *orders])
             reached = min([reached, *orders])
-            is_done = page.last or reached < until or self._is_before_history(page)
+            is_end = page.last or self._is_before_history(page)
+            is_done = is_end or reached < until
+            self._note(number, is_done or reached < floor)
             if is_done:
                 items += [] if resumed else book.settle(seen, _EVERYTHING if page.last else reached)
-                book.floor, book.walk = max(book.floor, book.top), 0
-            else:
-                number += 1
-                book.walk = number
             book.trim()
             if items or book.cursor() != before:
                 yield Incoming(tuple(items), book.cursor())
             if is_done:
                 return
+            number += 1
+
+    def _note(self, number: int, is_through: bool) -> None:
+        """Remember how far a reading came; one that reached what is known needs not go on after a restart."""
+        book = self.book
+        if is_through:
+            book.floor, book.walk = max(book.floor, book.top), 0
+        else:
+            book.walk = number + 1
 
     def _is_before_history(self, page: Page) -> bool:
         """Say whether the rest of the list is older than what is to be read."""

@@ -9,7 +9,7 @@ from typing import Any, Final
 from connectors import _comments_health as health
 from connectors._comments_book import Page, State
 from connectors._comments_channel import ALL, Place, find
-from connectors._comments_site import Answer, Blocked, SignInRefused, Site
+from connectors._comments_site import Answer, Blocked, NeedsPerson, SignInRefused, Site
 from connectors._comments_words import as_markdown, is_cut, thread_of
 from connectors._waline_wire import key_of, read_row
 from monitor.core.errors import ConnectorError, Rejected, Unavailable, Uncertain
@@ -154,10 +154,10 @@ class Waline:
         if answer.status == 401:
             self._forget()
             answer = await self._site.call(method, path, body=body, headers=await self._signed_in())
+        if answer.status < 400 and _errno(answer) is None:
+            raise Uncertain("Waline's answer does not say whether it was done")
         if _errno(answer) != 0:
             raise _error(answer)
-        if not isinstance(answer.body, Mapping) or "errno" not in answer.body:
-            raise Uncertain("Waline's answer does not say whether it was done")
         return _data(answer)
 
     async def close(self) -> None:
@@ -185,7 +185,7 @@ def _sign_in_error(answer: Answer) -> ConnectorError:
     if number is None:
         return Blocked("the site's answer is not Waline's")
     if answer.status == 403:
-        return Rejected("Waline demands a captcha, or does not know this address (SECURE_DOMAINS)")
+        return NeedsPerson("Waline demands a captcha, or does not know this address (SECURE_DOMAINS)")
     if number == 0:
         return Unavailable("Waline gave no token")
     return SignInRefused("Waline does not take the mail address or the password")

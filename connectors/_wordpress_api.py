@@ -142,7 +142,7 @@ class WordPress:
         answer = await self._act("POST", "comments", body)
         if _code(answer) == "comment_duplicate":
             raise Uncertain("WordPress says that these very words stand there already")
-        if answer.status != 201:
+        if answer.status >= 400:
             raise _error(answer)
         number = number_of(answer.body.get("id")) if isinstance(answer.body, Mapping) else None
         if number is None:
@@ -162,8 +162,10 @@ class WordPress:
             answer = await self._act("POST", route, {"status": status})
         if _code(answer) in _GONE:
             return False
-        if answer.status != 200:
+        if answer.status >= 400:
             raise _error(answer)
+        if not isinstance(answer.body, Mapping) or "status" not in answer.body:
+            raise Uncertain("WordPress's answer does not say whether it was done")
         return True
 
     async def _act(self, method: str, route: str, body: Mapping[str, Any] | None) -> Answer:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter, deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Self
 
@@ -118,7 +119,7 @@ def _cut(request: web.Request) -> web.StreamResponse:
     return web.Response()
 
 
-def answered(value: Any, status: int = 200, **headers: str) -> web.Response:
+def answered(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
     """Return an answer in JSON."""
     text = json.dumps(value, ensure_ascii=False)
     return web.Response(

@@ -50,7 +50,7 @@ class FakeWordPress(FakeSite):
         self.closed: set[int] = set()
         self.pages = {7, 8}
         self.comments: dict[int, WordPressComment] = {}
-        self.lies_about_pages = False
+        self.hides_counts = False
         self._last = 30
 
     def comment(self, content: Any, page: int = 7, **fields: Any) -> WordPressComment:
@@ -130,7 +130,7 @@ class FakeWordPress(FakeSite):
         head = {"X-WP-Total": str(len(rows)), "X-WP-TotalPages": str(pages)}
         return answered(
             [self._row(each) for each in rows[begin : begin + per]],
-            **({} if self.lies_about_pages else head),
+            headers={} if self.hides_counts else head,
         )
 
     def _row(self, each: WordPressComment) -> dict[str, Any]:
@@ -170,7 +170,7 @@ class FakeWordPress(FakeSite):
         made = self.comment(text, page, parent=parent, author=self.account, name="工会答复")
         self.done[f"say {parent}"] += 1
         return answered(
-            self._row(made), 201, Location=f"{self.url}/?rest_route=/wp/v2/comments/{made.number}"
+            self._row(made), 201, {"Location": f"{self.url}/?rest_route=/wp/v2/comments/{made.number}"}
         )
 
     def _change(self, found: WordPressComment, body: Any) -> web.Response:
