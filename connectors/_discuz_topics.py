@@ -205,7 +205,9 @@ class Topics:
             if self._unread[tid] < UNREADABLE:
                 return Look(tid, None)
             look = Look(tid, topic)
-            look.faults.append(("", {"tid": tid}, Malformed("a page of the topic cannot be read", error.reason)))
+            look.faults.append(
+                ("", {"tid": tid}, Malformed("a page of the topic cannot be read", error.reason))
+            )
         del self._unread[tid]
         return look
 

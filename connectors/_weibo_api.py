@@ -200,9 +200,11 @@ class Api:
     async def _judged(self, method: str, url: str, params: Mapping[str, str]) -> Any:
         """Make one request, judge it by the code inside, and return what came."""
         given = {**params, "access_token": self._token}
-        where = {"params": given} if method == "GET" else {"data": given}
+        query, form = (given, None) if method == "GET" else (None, given)
         try:
-            async with self._client().request(method, url, allow_redirects=False, **where) as response:
+            async with self._client().request(
+                method, url, params=query, data=form, allow_redirects=False
+            ) as response:
                 body = await read_bounded(response)
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
             raise Unavailable("Weibo's address does not answer") from None

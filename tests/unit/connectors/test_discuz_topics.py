@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from discuz_scene import MEMBER, Intake, listening, looked, make, until
 
+from connectors._discuz_state import Known
+from connectors._discuz_topics import Look, before
 from monitor.core.model import PostKind
 from monitor.testing.fake_discuz import FakeDiscuz
 
@@ -126,6 +128,27 @@ async def test_a_removed_post_is_told_after_two_whole_looks(by_place: bool) -> N
             await until(lambda: intake.of(PostKind.RESTORE))
             assert [each.external_id for each in intake.of(PostKind.RESTORE)] == [str(victim.pid)]
     assert len(intake.posts) == 6
+
+
+async def test_absent_from_one_look_only_is_not_gone() -> None:
+    """A page that was cut while it was read must not look like a removal."""
+    async with FakeDiscuz() as fake:
+        topics = make(fake)._topics
+        topics._shelf.load(None, 0)
+        known = Known(posts={"5001": (int(time.time()), "abcdef01")})
+        whole = Look("81", None, is_whole=True)
+        assert topics._compare(whole, known) == []
+        known.missing.clear()  # it was there again
+        assert topics._compare(whole, known) == []
+        assert [each.external_id for each in topics._compare(whole, known)] == ["5001"]
+        assert topics._compare(whole, known) == [], "and it is told once"
+
+
+async def test_a_pinned_answer_on_top_of_a_page_does_not_lead_astray() -> None:
+    rows = [{"number": "3"}, {"number": "41"}, {"number": "42"}]
+    assert before({"ppp": "10"}, rows, 99_999) == 4
+    assert before({"ppp": "10"}, [{"number": "3"}, {"number": "31"}], 4) == 3
+    assert before({"ppp": "10", "thread": {"replies": "41"}}, [], 99_999) == 4
 
 
 async def test_a_removed_topic_takes_its_posts_along() -> None:

@@ -144,6 +144,17 @@ async def test_a_count_that_leads_to_nothing_is_followed_once() -> None:
     assert set(pages[5:]) == {"1"}
 
 
+async def test_a_list_is_asked_for_from_where_it_was_left() -> None:
+    async with FakeWeibo() as fake:
+        newest = fake.comment("停水了", MEMBER)
+        async with listening(make(fake, mentions=False, rescan_seconds=3600)) as intake:
+            await until(lambda: intake.posts)
+            await looked(fake)
+        asked = [params for _way, path, params in fake.requests if path.endswith("to_me.json")]
+    assert "since_id" not in asked[0]
+    assert {params["since_id"] for params in asked[1:]} == {str(newest.key)}
+
+
 async def test_one_new_comment_costs_one_call() -> None:
     async with FakeWeibo() as fake:
         fake.comment("停水了", MEMBER)
