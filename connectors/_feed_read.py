@@ -43,6 +43,11 @@ _MARKS: Final = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16"), (b"\xfe\xf
 _DECLARED = re.compile(rb"\s*<\?xml[^>]{0,200}?encoding\s*=\s*[\"']([A-Za-z0-9._-]{1,40})[\"']")
 _DECLARATION = re.compile(r"\s*<\?xml[^>]{0,300}\?>")
 _CHARSET = re.compile(r"charset\s*=\s*\"?([A-Za-z0-9._-]{1,40})", re.IGNORECASE)
+_ENDS: Final = (
+    (b"<rss", b"</item>", b"</channel></rss>"),
+    (b"<feed", b"</entry>", b"</feed>"),
+    (b"<rdf:RDF", b"</item>", b"</rdf:RDF>"),
+)
 _BAD = (ValueError, TypeError, LookupError, AttributeError, AssertionError, ArithmeticError, RecursionError)
 """What the parser is known to fail with; it is meant to fail with nothing."""
 
@@ -84,27 +89,49 @@ def decode(body: bytes, content_type: str = "") -> str:
         _coding(header[1] if header else None),
     ]
     first = ["utf-16-le" if body[1:2] == b"\0" else "utf-16-be"] if b"\0" in body[:4] else ["utf-8"]
-    for coding in [*first, *[name for name in named if name], "gb18030"]:
+    for number, coding in enumerate([*first, *[name for name in named if name], "gb18030"]):
         try:
-            return body.decode(coding)
+            return codecs.getincrementaldecoder(coding)().decode(
+                body
+            )  # which may break off within a character
         except UnicodeDecodeError:
-            continue
+            if number == 0 and (text := _mostly_utf8(body)) is not None:
+                return text
     return body.decode("cp1252", "replace")
 
 
-def _harmless(text: str) -> bytes:
-    """Return the text as the bytes that are parsed; one that declares entities is refused before that.
+def _mostly_utf8(body: bytes) -> str | None:
+    """Return the text of UTF-8 with a few bad characters, as sites make them that cut summaries by bytes."""
+    text = body.decode("utf-8", "replace")
+    bad = text.count("\ufffd")
+    good = sum(not letter.isascii() for letter in text) - bad
+    return text if bad * 10 <= good else None
 
-    Raises: Malformed.
+
+def _harmless(text: str) -> tuple[bytes, bool]:
+    """Return the text as the bytes that are parsed, and whether the feed broke off: then it ends with a whole entry.
+
+    Raises: Malformed when it declares entities.
     """
     data = _DECLARATION.sub("", text.lstrip(), count=1).encode("utf-8", "replace")
     try:
-        defusedxml.sax.parseString(data, ContentHandler(), forbid_dtd=False, forbid_entities=True)
+        defusedxml.sax.parseString(
+            data, ContentHandler(), forbid_dtd=False, forbid_entities=True, forbid_external=False
+        )
     except DefusedXmlException:
         raise Malformed("the feed declares entities, which feeds have no need of", "xml_entity") from None
     except (SAXException, ValueError, LookupError):
-        pass  # not well-formed: read loosely, as far as it goes
-    return data
+        return _ended(data)
+    return data, False
+
+
+def _ended(data: bytes) -> tuple[bytes, bool]:
+    """Return a feed that broke off with its last whole entry for an end; another one as it is."""
+    for root, entry, end in _ENDS:
+        if root in data and b"</" + root[1:] not in data:
+            last = data.rfind(entry)
+            return (data[: last + len(entry)] + end, True) if last >= 0 else (data, True)
+    return data, False
 
 
 def read_feed(channel: str, address: str, body: bytes, content_type: str = "", titles: bool = False) -> Feed:
@@ -119,7 +146,7 @@ def read_feed(channel: str, address: str, body: bytes, content_type: str = "", t
 
     Raises: Malformed when it is no feed (``no_feed``) or declares entities (``xml_entity``).
     """
-    data = _harmless(decode(body, content_type))
+    data, is_cut = _harmless(decode(body, content_type))
     try:
         # a stream, never the bytes themselves: those would be tried as a file name first
         found = feedparser.parse(
@@ -128,7 +155,7 @@ def read_feed(channel: str, address: str, body: bytes, content_type: str = "", t
             sanitize_html=False,
             resolve_relative_uris=False,
         )
-        version, entries, is_partial = found.version, found.entries, bool(found.bozo)
+        version, entries, is_partial = found.version, found.entries, is_cut or bool(found.bozo)
         ttl = _seconds(found.feed.get("ttl"))
     except _BAD:
         raise Malformed("the feed cannot be read", "no_feed") from None
