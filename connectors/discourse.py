@@ -41,7 +41,10 @@ class Settings:
         "User name of the account that the key was made for; answers appear under it."
     )
     secrets: tuple[str, ...] = setting(
-        "Secrets of the forum's webhook, the newest first; without one, pushes are refused.", ()
+        "Secrets of the forum's webhook, the newest first; without one, pushes are refused.",
+        (),
+        ask=True,
+        made="letters",
     )
     categories: tuple[int, ...] = setting(
         "Numbers of the categories that are the union's own; empty takes every public post.", ()
