@@ -127,7 +127,9 @@ def from_unix(value: object) -> datetime | None:
     """Return the moment of a Unix time in seconds or milliseconds, or None when it cannot be true."""
     if isinstance(value, str) and len(value) < 20:
         value = _number(value)
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    if not abs(value) < 10**18 or not math.isfinite(value):  # a whole number of 400 digits is no float
         return None
     seconds = value / 1000 if value > 10**11 else value
     return datetime.fromtimestamp(seconds, UTC) if _EARLIEST <= seconds <= _LATEST else None
