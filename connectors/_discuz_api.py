@@ -45,6 +45,10 @@ class Closed(Unavailable):
     """The forum's interface for mobile programs is switched off, or a firewall stands before it."""
 
 
+class Moved(Unavailable):
+    """The forum sends us to another address; nothing is followed there with a password."""
+
+
 class Unreadable(Unavailable):
     """The forum answered with data that cannot be read; ``reason`` is that of the Malformed."""
 
@@ -168,6 +172,8 @@ class Api:
             raise _HashRefused
         if status >= 500 or status == 408:
             raise Uncertain(f"the forum answered HTTP {status}")
+        if status in (301, 302, 303, 307, 308):
+            raise Moved(f"the forum sends us to another address (HTTP {status})")
         if status in (403, 404, 410):
             raise Closed(f"the forum's mobile interface answered HTTP {status}")
         if status != 200:
@@ -311,4 +317,4 @@ class Api:
             await self._session.close()
 
 
-__all__ = ["Api", "Closed", "Refused", "SignInRefused", "Unreadable", "cookies_in", "error_of"]
+__all__ = ["Api", "Closed", "Moved", "Refused", "SignInRefused", "Unreadable", "cookies_in", "error_of"]

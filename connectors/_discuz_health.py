@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from connectors._discuz_api import Closed, Refused, SignInRefused
+from connectors._discuz_api import Closed, Moved, Refused, SignInRefused
 from monitor.core.errors import ConnectorError, RateLimited
 from monitor.words import _
 
@@ -17,6 +17,10 @@ def trouble(error: ConnectorError) -> str:
         return _closed(str(error))
     if isinstance(error, RateLimited):
         return _("论坛要求稍后再来，会自动继续。")
+    if isinstance(error, Moved):
+        return _(
+            "论坛把我们转到了别的地址：请在浏览器里打开论坛，把地址栏里的地址（例如 https 开头的）填进 url。"
+        )
     if isinstance(error, Refused):
         return _forum(error.name)
     return _("连不上论坛，或它没有正常应答：请检查设置 url，以及这台机器能否打开论坛首页。")

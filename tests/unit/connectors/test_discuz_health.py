@@ -53,6 +53,7 @@ async def test_good_health_names_version_forums_and_rights() -> None:
         ("busy", "稍后再来"),
         ("down", "连不上论坛"),
         ("page", "连不上论坛"),
+        ("moved", "https"),
     ],
 )
 async def test_fault_is_named_with_its_mend(fault: str, words: str) -> None:
@@ -62,7 +63,7 @@ async def test_fault_is_named_with_its_mend(fault: str, words: str) -> None:
         if fault.startswith("login_") or fault == "something_new":
             fake.faults.give("login", fault)
         fake.faults.closed = fault if fault in ("mobile_is_closed", "module_not_exists") else ""
-        for name, status in (("wall", 403), ("busy", 429), ("page", 200)):
+        for name, status in (("wall", 403), ("busy", 429), ("page", 200), ("moved", 301)):
             if fault == name:
                 fake.faults.statuses["check"] = deque([status])
         if fault == "forum":
