@@ -175,7 +175,7 @@ class Topics:
         bound, found = self._shelf.bound(fid), dict[str, Topic]()
         for page in range(1, MOST_PAGES):
             answer = await self._api.ask("forumdisplay", fid=fid, page=page, orderby="lastpost")
-            if answer.message and not isinstance(answer.variables.get("forum_threadlist"), list):
+            if answer.message:  # an empty list may stand beside a refusal
                 raise Refused(answer.message, "to show a forum")
             self.moderates[fid] = id_of(answer.variables.get("ismoderator")) == "1"
             topics = wire.topics_of(answer.variables)
@@ -422,7 +422,7 @@ class Topics:
         for fid in self._fids:
             answer = await self._api.ask("forumdisplay", fid=fid, page=1, orderby="lastpost")
             forum = answer.variables.get("forum")
-            if not isinstance(forum, dict) or not isinstance(answer.variables.get("forum_threadlist"), list):
+            if answer.message or not isinstance(forum, dict):
                 raise Refused(answer.message, f"to show the forum {fid}")
             self.moderates[fid] = id_of(answer.variables.get("ismoderator")) == "1"
             found.append(id_of(forum.get("name")) or str(fid))

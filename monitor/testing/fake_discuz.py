@@ -322,7 +322,7 @@ class FakeDiscuz:
     def _list(self, uid: int, query: Mapping[str, str]) -> tuple[Body, str]:
         fid = int(query["fid"])
         if fid not in self.forums:
-            return {}, "forum_nonexistence"
+            return {"forum": {"password": "0"}, "forum_threadlist": [], "tpp": None}, "forum_nonexistence"
         mine = [one for one in self.topics.values() if one.fid == fid and not one.gone]
         pinned = [one for one in mine if one.pinned]
         usual = sorted((one for one in mine if not one.pinned), key=lambda one: -one.last)
