@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -10,12 +11,22 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any, Final
 
+from connectors import _artalk_wire as artalk
+from connectors import _discuz_wire as discuz
 from connectors import _onebot_wire as onebot
 from connectors import _qqbot_wire as qqbot
+from connectors import _twikoo_wire as twikoo
+from connectors import _waline_wire as waline
 from connectors import _wechat_wire as wechat
+from connectors import _weibo_wire as weibo
+from connectors import _wordpress_wire as wordpress
 from connectors._cq import read_message
+from connectors._feed_read import read_feed
+from connectors._html import words_in
 from connectors._limits import decode_json
+from connectors._mailbox_letter import read_letter
 from connectors._parts import parts_of
+from connectors._posts import SHANGHAI
 from connectors._wechat_crypto import Cipher, key_of
 from connectors._wechat_ids import Article, Members
 from connectors.file import FORMATS
@@ -131,6 +142,54 @@ def _file(form: str, data: bytes) -> object:
     return read_file(path, form, "files")
 
 
+def _feed(data: bytes) -> object:
+    _look(iter(read_feed("feed", "https://e.org/feed", data).items))
+    return None
+
+
+def _letter(data: bytes) -> object:
+    return read_letter("mail", data, "union@example.edu.cn", None)[1]
+
+
+def _weibo(data: bytes) -> object:
+    row = decode_json(data)
+    with contextlib.suppress(HuiyinError):
+        weibo.read_mention("weibo", row)
+    return weibo.read_comment("weibo", row)
+
+
+def _comments(data: bytes) -> object:
+    row = decode_json(data)
+    for read in (
+        partial(wordpress.read_row, "site", row, 1),
+        partial(waline.read_row, "site", row, "me", "https://e.org"),
+        partial(twikoo.read_row, "site", row, "token"),
+        partial(artalk.read_row, "site", row, 1, SHANGHAI),
+    ):
+        try:
+            read()
+        except HuiyinError:
+            continue
+    return None
+
+
+def _forum(data: bytes) -> object:
+    answer = discuz.read_answer(data)
+    for row in discuz.rows_of(answer.variables):
+        try:
+            discuz.read_row("bbs", "https://e.org", "1", "题", row)
+        except HuiyinError:
+            continue
+    discuz.topics_of(answer.variables)
+    return None
+
+
+def _page(data: bytes) -> object:
+    own, quoted = words_in(data.decode("utf-8", "replace"))
+    assert isinstance(own + (quoted or ""), str)
+    return None
+
+
 def _settings(data: bytes) -> object:
     path = _folder() / "huiyin.toml"
     path.write_bytes(data)
@@ -174,6 +233,10 @@ def _files() -> list[bytes]:
     return [path.read_bytes() for path in sorted((GOLDEN / "files").iterdir()) if _is_export(path)]
 
 
+def _feeds() -> list[bytes]:
+    return [path.read_bytes() for path in sorted((GOLDEN / "forums" / "feeds").iterdir())]
+
+
 def _is_export(path: Path) -> bool:
     return path.is_file() and not path.name.endswith((".posts.jsonl", ".py"))
 
@@ -182,6 +245,19 @@ _BODIES: Final = [
     b'[{"id": "1", "text": "a", "author": "x", "posted_at": "2026-01-01T00:00:00Z", "thread": "t", "kind": "edit"}]',
     b'{"type": "post.removed", "data": {"id": "1"}}',
     b'{"id": 7, "text": "\\ud83d", "posted_at": 1767225600, "reply_to": null, "url": "http://a.b"}',
+]
+_LETTER: Final = (
+    "From: =?utf-8?b?5byg5LiJ?= <zhang@example.edu.cn>\r\nTo: union@example.edu.cn\r\nMessage-ID: <1@e.org>\r\n"
+    "Subject: =?gb18030?q?=CA=B3=CC=C3?=\r\nDate: Thu, 01 Jan 2026 08:00:00 +0800\r\nMIME-Version: 1.0\r\n"
+    'Content-Type: multipart/alternative; boundary="x"\r\n\r\n--x\r\nContent-Type: text/plain; charset=utf-8\r\n'
+    "Content-Transfer-Encoding: 8bit\r\n\r\n三食堂停水了\r\n> 引用\r\n--x\r\nContent-Type: text/html\r\n\r\n"
+    "<p>三食堂<b>停水</b></p>\r\n--x--\r\n"
+).encode()
+_ROWS: Final = [
+    b'{"id": 3, "author": 2, "author_name": "x", "date_gmt": "2026-01-01T00:00:00", "content": {"raw": "a"}, "post": 1}',
+    b'{"objectId": 7, "comment": "<p>a</p>", "orig": "a", "insertedAt": 1767225600000, "url": "/a", "pid": 1, "mail": ""}',
+    b'{"id": "a1", "comment": "<p>a</p>", "created": 1767225600000, "url": "/a", "nick": "x", "isSpam": false}',
+    b'{"id": 9, "content": "a", "date": "2026-01-01 08:00:00", "page_key": "/a", "rid": 1, "is_pending": false}',
 ]
 _TOML: Final = [
     b'union_name = "x"\n[service]\nport = 1\n[channels.qq]\ntype = "onebot"\ntoken = { env = "A" }\ngroups = [1]\n',
@@ -202,6 +278,14 @@ PARSERS: Final[Mapping[str, Parser]] = {
     "wechat-cipher": Parser(_only_typed(_cipher), lambda: [b"QUFB" * 16, b"AAAAAAAAAAAAAAAAAAAAAA=="]),
     "webhook": Parser(_only_typed(_body), lambda: list(_BODIES)),
     **{f"file-{form}": Parser(_only_typed(partial(_file, form)), _files) for form in FORMATS},
+    "feed": Parser(_only_typed(_feed), _feeds),
+    "letter": Parser(_only_typed(_letter), lambda: [_LETTER]),
+    "weibo": Parser(_only_typed(_weibo), lambda: _lines("weibo/wire.jsonl", "row")),
+    "comments": Parser(_only_typed(_comments), lambda: list(_ROWS)),
+    "discuz": Parser(_only_typed(_forum), lambda: _lines("discuz/wire.jsonl", "body")),
+    "html": Parser(
+        _only_typed(_page), lambda: [_LETTER, "<p>好<br>的</p><blockquote>引</blockquote>".encode()]
+    ),
     "settings": Parser(_only_typed(_settings), lambda: list(_TOML)),
     "answer": Parser(
         _only_typed(_answer), lambda: ["已核实。👨‍👩‍👧 https://a.b/c ".encode() * 40, b"x" * 500]
