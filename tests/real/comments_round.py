@@ -19,12 +19,14 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from connectors._comments_channel import CommentSystem
 from monitor.core.errors import ConnectorError
 from monitor.core.model import Effect, EffectKind, PostKind, RawPost
 from monitor.core.ports import Capability, ChannelConfig
 from monitor.testing.desk import Desk, effect
+from monitor.testing.faulty_wire import Fault, FaultyWire
 
 MARK = "〔H-20261125-7-1〕"
 TEXT = (
@@ -121,6 +123,7 @@ class Round:
             await self._answer(connector, key)
             await self._hide_and_show(connector, key)
             await self._follow(key)
+            await self._lose_an_answer()
         again = self.connector(doors.settings)
         before = len(desk.items)
         async with desk.at_work(again):
@@ -141,6 +144,34 @@ class Round:
         for part in ("*加急*", "<今天>", "点前_答复_ & 公布", "https://huiyin.example.org/rate/a_b"):
             self.saw(f"  word for word: {part}", part in page)
         self.saw("our answer is not taken for a member's", MARK not in "".join(self.desk.texts.values()))
+
+    async def _lose_an_answer(self) -> None:
+        """Say something over a wire that loses the answer: whether it was said has to be found out, not guessed."""
+        address = urlsplit(str(self.doors.settings["url"]))
+        wire = FaultyWire(address.port or 80)
+        await wire.start()
+        key = await self.doors.comment("答复会在半路丢掉的一条", "")
+        await self.until(lambda: key in self.desk.texts)
+        there = address._replace(netloc=f"127.0.0.1:{wire.port}").geturl()
+        connector = self.connector({**self.doors.settings, "url": there, "call_seconds": 5.0})
+        told = effect(EffectKind.REPLY, "real", 2, thread=self.desk.posts[0].thread, handle=key)
+        try:
+            await connector.check()
+            await wire.become(Fault.DEAF)
+            try:
+                await connector.perform(told, None)
+                lost = "nothing was lost"
+            except ConnectorError as error:
+                lost = type(error).__name__
+            await wire.become(Fault.NONE)
+            found = await connector.read_back(told)
+            times = (await self.doors.public()).count(told.mark)
+            shown = f"{lost}, read back {found}, seen {times} times"
+            self.saw("an answer whose outcome was lost is told truly", bool(found) == (times == 1), shown)
+            self.saw("  and was not said twice", times <= 1)
+        finally:
+            await connector.close()
+            await wire.stop()
 
     async def _hide_and_show(self, connector: CommentSystem, key: str) -> None:
         words = self.desk.texts[key]
