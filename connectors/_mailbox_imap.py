@@ -321,14 +321,15 @@ async def line_to(door: Door, lines: set[Line] | None = None) -> AsyncIterator[L
     """
     line, used = Line(door), set() if lines is None else lines
     used.add(line)
+    ended_well = False
     try:
         await line.do(line.session.open)
         yield line
-    except BaseException:
-        line.session.kill()
-        raise
+        ended_well = True
     finally:
         used.discard(line)
+        if not ended_well:
+            line.session.kill()
         await asyncio.shield(asyncio.to_thread(line.session.close))
 
 

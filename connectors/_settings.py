@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from monitor.core.errors import ConfigError
-from monitor.core.ports import ChannelConfig
+from monitor.core.ports import ChannelConfig, NotifierConfig
 
 T = TypeVar("T")
 _REQUIRED: Any = dataclasses.MISSING
@@ -35,16 +35,20 @@ def sentences(settings: type) -> dict[str, str]:
     return {field.name: field.metadata["sentence"] for field in dataclasses.fields(settings)}
 
 
-def _refuse_unknown(kind: type, config: ChannelConfig) -> None:
+def _what(config: ChannelConfig | NotifierConfig) -> str:
+    return "channel" if isinstance(config, ChannelConfig) else "notifier"
+
+
+def _refuse_unknown(kind: type, config: ChannelConfig | NotifierConfig) -> None:
     known = [field.name for field in dataclasses.fields(kind)]
     for key in config.settings:
         if key not in known:
             near = difflib.get_close_matches(key, known, 1)
             hint = f"did you mean `{near[0]}`?" if near else f"known are: {', '.join(known)}"
-            raise ConfigError(f"channel `{config.name}`: unknown setting `{key}`; {hint}")
+            raise ConfigError(f"{_what(config)} `{config.name}`: unknown setting `{key}`; {hint}")
 
 
-def read(kind: type[T], config: ChannelConfig) -> T:
+def read(kind: type[T], config: ChannelConfig | NotifierConfig) -> T:
     """Return the settings of ``config`` as ``kind``.
 
     Raises: ConfigError naming the channel, the key and what is expected there.
@@ -56,9 +60,9 @@ def read(kind: type[T], config: ChannelConfig) -> T:
         what = (
             str(error).replace("`$.", "`").replace("Object missing required field", "the setting is missing:")
         )
-        raise ConfigError(f"channel `{config.name}`: {what}") from None
+        raise ConfigError(f"{_what(config)} `{config.name}`: {what}") from None
 
 
-def refuse(config: ChannelConfig, key: str, why: str) -> ConfigError:
+def refuse(config: ChannelConfig | NotifierConfig, key: str, why: str) -> ConfigError:
     """Return the error for a setting whose value cannot be used."""
-    return ConfigError(f"channel `{config.name}`: `{key}` {why}")
+    return ConfigError(f"{_what(config)} `{config.name}`: `{key}` {why}")

@@ -124,6 +124,29 @@ CHANNEL: Final[Mapping[str, Spec]] = {
 }
 """Settings that every channel has; the others belong to its connector."""
 
+NOTIFIER: Final[Mapping[str, Spec]] = {
+    "type": Spec(str, "", "Kind of notifier: wecom, dingtalk, feishu, mail, webhook, or that of a plug-in."),
+    "kinds": Spec(
+        tuple,
+        (),
+        "What is told: urgent_case, case_overdue, case_due, needs_human, appeal_waiting, channel_down; empty tells all.",
+    ),
+    "quiet_hours": Spec(str, "22:00-07:30", "Shanghai time in which messages wait; empty when there is none."),
+    "at_night": Spec(tuple, ("urgent_case",), "What leaves in the quiet hours all the same."),
+    "gather_seconds": Spec(
+        float, 60.0, "How long what is not urgent waits, so that it is told together.", "seconds", 0, 3600
+    ),
+    "down_minutes": Spec(
+        float, 30.0, "How long a channel may be without an answer before it is told.", "minutes", 5, 1440
+    ),
+    "link": Spec(str, "", "Where the staff open the screens; empty means the address of the screens."),
+    "repeat_unsure": Spec(
+        bool, False, "Send again what perhaps arrived: rather twice than not at all; a webhook always does, it counts once.",
+    ),
+    "paused": Spec(bool, False, "Tell nothing until this is taken away."),
+}  # fmt: skip
+"""Settings that every notifier has; the others belong to its plug-in."""
+
 SECTIONS: Final[Mapping[str, Mapping[str, Spec]]] = {
     "": specs_of(House),
     "store": specs_of(StoreSettings),

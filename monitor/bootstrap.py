@@ -22,18 +22,19 @@ from monitor.adapters.keys import open_keys
 from monitor.adapters.passwords import Argon2Passwords
 from monitor.config import Config, Fault
 from monitor.core.errors import ClassifierError, ConfigError, PluginError, StoreError
-from monitor.core.ports import Capability, ChannelConfig, Classifier, Grouping
+from monitor.core.ports import Capability, ChannelConfig, Classifier, Grouping, NotifierConfig
 from monitor.usecases.deps import Deps
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from monitor.adapters.guard import GuardedConnector
+    from monitor.adapters.guard import GuardedConnector, GuardedNotifier
     from monitor.core.model import Broken, RawPost
     from monitor.core.ports import UnitOfWork
 
 CONNECTORS: Final = "huiyin.connectors"
 CLASSIFIERS: Final = "huiyin.classifiers"
+NOTIFIERS: Final = "huiyin.notifiers"
 _FAST: Final = "fast"
 TIERS: Final = ("auto", "fast", "deep")
 _CAPABILITIES_KEPT: Final = 5.0
@@ -165,6 +166,46 @@ def channel_fault(config: Config, channel: ChannelConfig, message: str) -> Fault
     return config.fault(tuple(filter(None, ("channels", channel.name, key))), said)
 
 
+def build_notifier(config: Config, name: str) -> GuardedNotifier:
+    """Return a declared notifier behind the fence.
+
+    Raises: ConfigError naming file, key and mend; PluginError naming the plug-in.
+    """
+    declared = config.notifier(name)
+    try:
+        return _notifier_from(declared)
+    except ConfigError as error:
+        raise ConfigError(str(_notifier_fault(config, declared, str(error)))) from None
+
+
+def _notifier_from(declared: NotifierConfig) -> GuardedNotifier:
+    point = _point(NOTIFIERS, declared.type)
+    return guard.GuardedNotifier(_made(point, declared), point.name)
+
+
+def _notifier_fault(config: Config, declared: NotifierConfig, message: str) -> Fault:
+    said = message.removeprefix(f"notifier `{declared.name}`: ")
+    key = next((word for word in said.split("`")[1::2] if word in declared.settings), "")
+    if not key and declared.type not in plugins(NOTIFIERS):
+        key = "type"
+    return config.fault(tuple(filter(None, ("notifiers", declared.name, key))), said)
+
+
+def notifier_faults(config: Config, name: str) -> list[Fault]:
+    """Return what is wrong with the settings of a declared notifier: the first fault that its plug-in names."""
+    try:
+        declared = config.notifier(name)
+    except ConfigError as error:
+        return [Fault("", None, "", str(error))]
+    try:
+        _notifier_from(declared)
+    except ConfigError as error:
+        return [_notifier_fault(config, declared, str(error))]
+    except PluginError as error:
+        return [config.fault(("notifiers", name), str(error))]
+    return []
+
+
 def channel_faults(config: Config, name: str) -> list[Fault]:
     """Return every fault in the settings of a declared channel, by leaving out one faulty key after the other."""
     try:
@@ -191,15 +232,17 @@ def channel_faults(config: Config, name: str) -> list[Fault]:
 def faults(path: Path | None, data: Path) -> tuple[Config, list[Fault]]:
     """Read the configuration and try every connector's settings; return all that is wrong."""
     config, found = configuration.read(path, data)
-    return config, [*found, *(fault for name in config.channels for fault in channel_faults(config, name))]
+    named = (fault for name in config.channels for fault in channel_faults(config, name))
+    told = (fault for name in config.notifiers for fault in notifier_faults(config, name))
+    return config, [*found, *named, *told]
 
 
-def settings_of(kind: str) -> list[Field[Any]]:
-    """Return the settings of a kind of channel, as its module declares them in a dataclass ``Settings``.
+def settings_of(kind: str, group: str = CONNECTORS) -> list[Field[Any]]:
+    """Return the settings of a kind of channel or notifier, as its module declares them in a dataclass ``Settings``.
 
     Raises: ConfigError when no such plug-in is installed.
     """
-    point = _point(CONNECTORS, kind)
+    point = _point(group, kind)
     module = sys.modules[guard.made(kind, point.load).__module__]
     declared = getattr(module, "Settings", None)
     return list(fields(declared)) if is_dataclass(declared) else []
@@ -278,7 +321,14 @@ def build(
     config.data.mkdir(parents=True, exist_ok=True, mode=0o700)
     keys, clock = open_keys(config.data / "keys"), SystemClock()
     uow = _opened(config, clock.now, keys.ledger_key, upgrade)
-    deps = Deps(uow=uow, clock=clock, keys=keys, rules=config.rules, passwords=Argon2Passwords())
+    deps = Deps(
+        uow=uow,
+        clock=clock,
+        keys=keys,
+        rules=config.rules,
+        passwords=Argon2Passwords(),
+        notifiers=tuple(config.notifiers),
+    )
     if models:
         classifier, trouble = _understanding(config.data, config.worker.tier)
         deps = replace(deps, classifier=classifier, grouping=new_grouping())
@@ -352,6 +402,7 @@ __all__ = [
     "App",
     "build",
     "build_connector",
+    "build_notifier",
     "channel_faults",
     "connector_from",
     "database_status",
@@ -361,6 +412,7 @@ __all__ = [
     "load_classifier",
     "model_facts",
     "new_grouping",
+    "notifier_faults",
     "plugins",
     "prepare_database",
     "settings_of",

@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from monitor._declared import (
     CHANNEL,
+    NOTIFIER,
     RULES,
     SECTIONS,
     House,
@@ -27,11 +28,15 @@ from monitor._declared import (
     WorkerSettings,
 )
 from monitor._settings import Spec, Unfit, line_of, lines_of, near, parsed, taken
+from monitor.core.alerts import AlertKind
 from monitor.core.errors import ConfigError
-from monitor.core.ports import ChannelConfig
+from monitor.core.ports import ChannelConfig, NotifierConfig
 from monitor.usecases.deps import Rules
 
 FILE: Final = "huiyin.toml"
+TABLES: Final = ("channels", "notifiers")
+"""Tables with a table per name inside."""
+
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}")
 _SECRET: Final = re.compile(r"token|secret|password|passwd|api_key|private_key", re.IGNORECASE)
 _URL_PASSWORD: Final = re.compile(r"(://[^/@:]*):[^/@]*@")
@@ -83,11 +88,43 @@ class Channel:
 
     def is_quiet(self, at: time) -> bool:
         """Say whether answers wait at this time of the day (Shanghai)."""
-        hours = quiet(self.quiet_hours)
-        if hours is None:
-            return False
-        begin, end = hours
-        return begin <= at < end if begin < end else at >= begin or at < end
+        return within(self.quiet_hours, at)
+
+
+@dataclass(frozen=True, slots=True)
+class Notifier:
+    """One declared way to tell the staff; ``settings`` may hold :class:`Secret` values."""
+
+    name: str
+    type: str
+    settings: Mapping[str, Any]
+    kinds: tuple[str, ...] = ()
+    quiet_hours: str = "22:00-07:30"
+    at_night: tuple[str, ...] = ("urgent_case",)
+    gather_seconds: float = 60.0
+    down_minutes: float = 30.0
+    link: str = ""
+    repeat_unsure: bool = False
+    paused: bool = False
+
+    @property
+    def tells(self) -> frozenset[AlertKind]:
+        """Return what is told at all."""
+        return frozenset(map(AlertKind, self.kinds)) or frozenset(AlertKind)
+
+    def allowed(self, at: time) -> frozenset[AlertKind]:
+        """Return what may leave at this time of the day (Shanghai)."""
+        is_quiet = within(self.quiet_hours, at)
+        return self.tells & frozenset(map(AlertKind, self.at_night)) if is_quiet else self.tells
+
+
+def within(text: str, at: time) -> bool:
+    """Say whether a time of the day lies in quiet hours."""
+    hours = quiet(text)
+    if hours is None:
+        return False
+    begin, end = hours
+    return begin <= at < end if begin < end else at >= begin or at < end
 
 
 def quiet(text: str) -> tuple[time, time] | None:
@@ -127,6 +164,7 @@ class Config:
     worker: WorkerSettings
     rules: Rules
     channels: Mapping[str, Channel] = field(default_factory=dict)
+    notifiers: Mapping[str, Notifier] = field(default_factory=dict)
     store_secret: Secret | None = None
     demo: bool = False
     lines: Mapping[tuple[str, ...], int] = field(default_factory=dict)
@@ -160,15 +198,31 @@ class Config:
         if found is None:
             known = near(name, self.channels) if self.channels else f"`huiyin channel add {name}` declares it"
             raise ConfigError(f"no channel `{name}` is declared; {known}")
-        settings = {key: self._resolved((name, key), value) for key, value in found.settings.items()}
+        settings = {
+            key: self._resolved(("channels", name, key), value) for key, value in found.settings.items()
+        }
         return ChannelConfig(found.name, found.type, settings, found.unit, found.paused)
 
-    def _resolved(self, where: tuple[str, str], value: Any) -> Any:
+    def notifier(self, name: str) -> NotifierConfig:
+        """Return a declared notifier with its secrets resolved.
+
+        Raises: ConfigError when it is not declared or a secret is missing.
+        """
+        found = self.notifiers.get(name)
+        if found is None:
+            known = near(name, self.notifiers) if self.notifiers else "docs/notifications.md says how"
+            raise ConfigError(f"no notifier `{name}` is declared; {known}")
+        settings = {
+            key: self._resolved(("notifiers", name, key), value) for key, value in found.settings.items()
+        }
+        return NotifierConfig(found.name, found.type, settings)
+
+    def _resolved(self, where: tuple[str, ...], value: Any) -> Any:
         if isinstance(value, Secret):
             try:
                 return value.resolve(self.folder)
             except ConfigError as error:
-                raise ConfigError(str(self.fault(("channels", *where), str(error)))) from None
+                raise ConfigError(str(self.fault(where, str(error)))) from None
         if isinstance(value, dict):
             return {key: self._resolved(where, each) for key, each in value.items()}
         return [self._resolved(where, each) for each in value] if isinstance(value, list) else value
@@ -250,6 +304,38 @@ class _Reader:
             return None
         common["unit"] = common.get("unit") or None
         return Channel(name, settings=own, **common)
+
+    def notifiers(self, table: Mapping[str, Any]) -> dict[str, Notifier]:
+        found = {}
+        for name, body in table.items():
+            path = ("notifiers", name)
+            if not is_channel_name(name):
+                self.note(path, "a notifier's name has 1 to 40 letters a-z, digits, hyphens and underscores")
+            elif not isinstance(body, dict):
+                self.note(path, f"a table is expected: write [notifiers.{name}] and its keys below it")
+            elif (notifier := self._notifier(name, body)) is not None:
+                found[name] = notifier
+        return found
+
+    def _notifier(self, name: str, body: Mapping[str, Any]) -> Notifier | None:
+        path, before = ("notifiers", name), len(self.faults)
+        common = self.section(
+            f"notifiers.{name}", {key: body[key] for key in body if key in NOTIFIER}, NOTIFIER
+        )
+        own = {key: self._value((*path, key), body[key]) for key in body if key not in NOTIFIER}
+        if "type" not in body:
+            self.note((*path, "type"), 'the key is missing: it names the notifier, e.g. type = "wecom"')
+        known = {kind.value for kind in AlertKind}
+        for key in ("kinds", "at_night"):
+            for word in [word for word in common.get(key, ()) if word not in known]:
+                self.note((*path, key), f"`{word}` is nothing that can be told; {near(word, known)}")
+        if not common.get("link", "").startswith(("http://", "https://")) and common.get("link"):
+            self.note((*path, "link"), "an address that begins with https:// is expected")
+        try:
+            quiet(common.get("quiet_hours", ""))
+        except ValueError:
+            self.note((*path, "quiet_hours"), 'two times of the day are expected, e.g. "22:00-07:30"')
+        return None if len(self.faults) > before else Notifier(name, settings=own, **common)
 
     def _value(self, path: tuple[str, ...], value: Any) -> Any:
         if _is_reference(value):
@@ -343,8 +429,8 @@ def read(
     reader = _Reader(given, text)
     reader.faults += unreadable
     whole = _parse(reader, text)
-    top = {key: value for key, value in whole.items() if key not in SECTIONS and key != "channels"}
-    known = {*SECTIONS[""], *SECTIONS, "channels"} - {""}
+    top = {key: value for key, value in whole.items() if key not in SECTIONS and key not in TABLES}
+    known = {*SECTIONS[""], *SECTIONS, *TABLES} - {""}
     for key in [key for key in top if key not in known]:
         reader.note((key,), f"unknown key; {near(key, known)}")
         del top[key]
@@ -365,6 +451,7 @@ def read(
         worker=WorkerSettings(**values["worker"]),
         rules=Rules(**values["rules"]),
         channels=reader.channels(reader.table(whole, "channels")),
+        notifiers=reader.notifiers(reader.table(whole, "notifiers")),
         store_secret=None if values["store"].get("url") else secret,
         lines=reader.lines,
     )
@@ -456,6 +543,10 @@ def shown(config: Config) -> str:
         lines += [f"quiet_hours = {toml(channel.quiet_hours)}"] if channel.quiet_hours else []
         lines += [f"answers_per_minute = {channel.answers_per_minute}"]
         lines += [f"{key} = {toml(hidden(value, key))}" for key, value in channel.settings.items()]
+    for notifier in config.notifiers.values():
+        lines += ["", f"[notifiers.{notifier.name}]"]
+        lines += [f"{key} = {toml(getattr(notifier, key))}" for key in NOTIFIER]
+        lines += [f"{key} = {toml(hidden(value, key))}" for key, value in notifier.settings.items()]
     return "\n".join(lines) + "\n"
 
 
@@ -465,12 +556,14 @@ __all__ = [
     "DEMO_GROUPS",
     "DEMO_QQ",
     "FILE",
+    "NOTIFIER",
     "RULES",
     "SECTIONS",
     "Channel",
     "Config",
     "Fault",
     "House",
+    "Notifier",
     "Secret",
     "ServiceSettings",
     "StoreSettings",

@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from monitor.core.alerts import StaffMessage
 from monitor.core.errors import (
     ClassifierError,
     ConfigError,
@@ -24,11 +25,22 @@ from monitor.core.errors import (
     Uncertain,
 )
 from monitor.core.model import Effect, Health, Reading
-from monitor.core.ports import Capability, Classifier, Connector, Incoming, Request, Response, Route, Socket
+from monitor.core.ports import (
+    Capability,
+    Classifier,
+    Connector,
+    Incoming,
+    Notifier,
+    Request,
+    Response,
+    Route,
+    Socket,
+)
 
 CHECK_SECONDS = 60.0
 CLOSE_SECONDS = 5.0
 HANDLE_SECONDS = 30.0
+NOTIFY_SECONDS = 60.0
 T = TypeVar("T")
 
 
@@ -229,6 +241,47 @@ class GuardedConnector:
             return
 
 
+class GuardedNotifier:
+    """A notifier behind the fence (see :class:`monitor.core.ports.Notifier`).
+
+    Args:
+        inner: the plug-in's object.
+        plugin: name of the plug-in, for messages.
+        seconds: deadline of one message.
+    """
+
+    def __init__(self, inner: Notifier, plugin: str, seconds: float = NOTIFY_SECONDS) -> None:
+        require_members(plugin, inner, Notifier)
+        self.name = inner.name
+        self.plugin = plugin
+        self.is_idempotent = bool(inner.is_idempotent)
+        self._inner = inner
+        self._seconds = seconds
+
+    async def send(self, message: StaffMessage) -> None:
+        """Carry one message; what is not surely undone is Uncertain.
+
+        Raises: Unavailable, RateLimited, Rejected, Uncertain.
+        """
+        try:
+            await _within(self._seconds, self._inner.send(message))
+        except Malformed:
+            raise Uncertain(f"the answer to a message through `{self.plugin}` could not be read") from None
+        except ConnectorError:
+            raise
+        except TimeoutError:
+            raise Uncertain(f"a message through `{self.plugin}` was not answered in time") from None
+        except Exception as error:
+            raise Uncertain(str(_failed(self.plugin, "send", error))) from None
+
+    async def close(self) -> None:
+        """Close the plug-in; a failure is not the caller's concern."""
+        try:
+            await _within(CLOSE_SECONDS, self._inner.close())
+        except Exception:
+            return
+
+
 class GuardedClassifier:
     """A classifier behind the fence (see :class:`monitor.core.ports.Classifier`)."""
 
@@ -274,6 +327,7 @@ async def fenced(work: Awaitable[T], *passing: type[Exception]) -> T:
 __all__ = [
     "GuardedClassifier",
     "GuardedConnector",
+    "GuardedNotifier",
     "fenced",
     "made",
     "members",

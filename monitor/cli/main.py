@@ -29,6 +29,7 @@ MODULES: Final[dict[str, tuple[str, ...]]] = {
     "check": ("check",),
     "doctor": ("doctor",),
     "channel": ("channel",),
+    "notify": ("notify",),
     "imports": ("import",),
     "db": ("db",),
     "groups": ("group", "match"),

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Protocol
 
+from monitor.core.alerts import AlertKind, Delivery, DeliveryState, NotifierStatus, StaffMessage
 from monitor.core.model import (
     SYSTEM,
     Account,
@@ -207,6 +208,36 @@ class ChannelConfig:
     settings: Mapping[str, Any]
     unit: str | None = None
     paused: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class NotifierConfig:
+    """One declared way to tell the staff: ``name``, notifier ``type`` and its own ``settings`` (secrets resolved)."""
+
+    name: str
+    type: str
+    settings: Mapping[str, Any]
+
+
+class Notifier(Protocol):
+    """One way to tell the staff that something waits.
+
+    Promises: sends what it is given and nothing else; says truly whether it arrived; only the connector errors leave
+    it, without secrets or the other side's words; ``close`` may be called twice. ``is_idempotent`` says that the
+    receiver counts messages with the same key once, so that one that perhaps arrived may be sent again.
+    """
+
+    name: str
+    is_idempotent: bool
+
+    async def send(self, message: StaffMessage) -> None:
+        """Carry one message.
+
+        Raises: Unavailable (surely not arrived), RateLimited, Rejected, Uncertain (may have arrived).
+        """
+
+    async def close(self) -> None:
+        """Free every resource."""
 
 
 # --- classifiers -----------------------------------------------------------------------------------
@@ -716,6 +747,56 @@ class Operations(Protocol):
         ``originals``, ``idempotency``, ``quarantine``, ``sessions`` or ``failures``."""
 
 
+class Alerts(Protocol):
+    """What the staff are told, per notifier: alerts that wait, and messages on their way."""
+
+    def fresh(self, notifier: str, kind: AlertKind, now: datetime, patience: timedelta) -> list[str]:
+        """Return keys of what is so now and was never noted for this notifier; ``patience``: how long a channel may
+        be down before it counts."""
+
+    def note(self, notifier: str, kind: AlertKind, keys: Sequence[str], now: datetime) -> int:
+        """Note alerts; one that is there stays as it is. Returns how many are new."""
+
+    def waiting(self, notifier: str) -> dict[AlertKind, tuple[int, datetime]]:
+        """Return kind -> (how many wait, since when the oldest does)."""
+
+    def pending(self, notifier: str) -> Delivery | None:
+        """Return the message that waits to be tried again, if there is one."""
+
+    def expired(self, notifier: str, now: datetime) -> list[Delivery]:
+        """Return messages whose sender is gone: their lease ran out while they were being sent."""
+
+    def tried_at(self, notifier: str) -> datetime | None:
+        """Return when a message was tried last."""
+
+    def begin(
+        self, notifier: str, kinds: Sequence[AlertKind], key: str, now: datetime, until: datetime
+    ) -> Delivery | None:
+        """Put all waiting alerts of ``kinds`` into the pending message, or into a new one called ``key``, and lease it;
+        a fixed one stays as it is. None when there is nothing to say."""
+
+    def settle(
+        self,
+        delivery: Delivery,
+        state: DeliveryState,
+        now: datetime,
+        error: str | None = None,
+        not_before: datetime | None = None,
+        *,
+        fixed: bool = False,
+    ) -> bool:
+        """Write an outcome if nobody took the message over; NEW without ``fixed`` lets its alerts wait again."""
+
+    def replay(self, notifier: str) -> int:
+        """Let the alerts of given-up messages wait again; returns how many."""
+
+    def status(self, names: Sequence[str]) -> list[NotifierStatus]:
+        """Return how notifiers are doing, in the order of ``names``."""
+
+    def prune(self, before: datetime) -> int:
+        """Forget messages settled before a moment, with their alerts; returns how many messages."""
+
+
 class Store(Protocol):
     """Everything that one transaction can touch."""
 
@@ -734,6 +815,7 @@ class Store(Protocol):
     accounts: Accounts
     trends: Trends
     operations: Operations
+    alerts: Alerts
 
 
 class UnitOfWork(Protocol):
@@ -751,6 +833,7 @@ class UnitOfWork(Protocol):
 
 __all__ = [
     "Accounts",
+    "Alerts",
     "Capability",
     "CaseFilter",
     "Cases",
@@ -774,6 +857,8 @@ __all__ = [
     "Keys",
     "Ledger",
     "LedgerEntry",
+    "Notifier",
+    "NotifierConfig",
     "Operations",
     "Outbox",
     "Outcome",

@@ -13,7 +13,7 @@ from aiohttp import web
 from monitor import logs
 from monitor.bootstrap import App
 from monitor.core.errors import ConfigError
-from monitor.runtime import service
+from monitor.runtime import notify, service
 from monitor.runtime.dispatch import Dispatcher
 from monitor.runtime.intake import Intake
 from monitor.runtime.parts import BEAT_SECONDS, Pulse
@@ -64,7 +64,8 @@ async def _run_loops(app: App, stop: asyncio.Event) -> None:
     dispatcher = Dispatcher(app)
     sending = asyncio.create_task(_hold(stop) if app.safe else dispatcher.run())
     beating = ["service"] if app.safe else ["service", "dispatcher"]
-    loops = [Intake(app).run(), *(_beat(app, part) for part in beating)]
+    telling = _hold(stop) if app.safe else notify.run(app)
+    loops = [Intake(app).run(), telling, *(_beat(app, part) for part in beating)]
     others = [asyncio.create_task(loop) for loop in loops]
     stopping = asyncio.create_task(_hold(stop))
     done, _pending = await asyncio.wait({stopping, sending, *others}, return_when=asyncio.FIRST_COMPLETED)

@@ -74,7 +74,8 @@ class Deps:
 
     ``capabilities(channel)`` says what a channel can do, ``lacking(channel, thread)`` what of it one thread cannot: a
     group in which our account is no administrator; ``classifier``, ``grouping`` and ``passwords`` may be
-    missing: posts then go on without a reading or a group, and local sign-in says that it is off.
+    missing: posts then go on without a reading or a group, and local sign-in says that it is off; ``notifiers`` names
+    the ways to tell the staff that are declared.
     """
 
     uow: UnitOfWork
@@ -86,6 +87,7 @@ class Deps:
     capabilities: Callable[[str], frozenset[Capability]] = no_capabilities
     passwords: Passwords | None = None
     lacking: Callable[[str, str | None], frozenset[Capability]] = nothing_lacking
+    notifiers: tuple[str, ...] = ()
 
     def can(self, channel: str, thread: str | None) -> frozenset[Capability]:
         """Return what can be done in one thread of a channel."""

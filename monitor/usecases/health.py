@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from monitor.core.alerts import NotifierStatus
 from monitor.core.model import Actor
 from monitor.core.ports import ChannelStatus, PartStatus, QuarantineItem
 from monitor.core.roles import require
+from monitor.usecases import alerts
 from monitor.usecases.deps import Deps
 
 FIRST_PAGE = 50
@@ -19,7 +21,8 @@ class HealthView:
     """What the health screen shows.
 
     ``jobs`` counts posts waiting, leased and parked; ``outbox`` counts effects by state; ``quarantine_counts``
-    is by (channel, reason); ``models`` is label -> version; ``ledger_seq`` is the number of the last entry.
+    is by (channel, reason); ``models`` is label -> version; ``ledger_seq`` is the number of the last entry;
+    ``notifiers`` are the ways to tell the staff.
     """
 
     parts: tuple[PartStatus, ...]
@@ -31,6 +34,7 @@ class HealthView:
     models: Mapping[str, str]
     ledger_seq: int
     posts: int
+    notifiers: tuple[NotifierStatus, ...] = ()
 
 
 def _models(deps: Deps) -> dict[str, str]:
@@ -54,6 +58,7 @@ def health(deps: Deps, actor: Actor) -> HealthView:
             models=_models(deps),
             ledger_seq=0 if head is None else head.seq,
             posts=store.posts.count(),
+            notifiers=tuple(alerts.statuses(store, deps.notifiers)),
         )
 
 

@@ -84,6 +84,28 @@ def channels(view: HealthView) -> None:
     _table(rows, _("还没有渠道。"))
 
 
+def notifiers(view: HealthView) -> None:
+    """Draw the ways to tell the staff, where there are any: what waits, what arrived, what went wrong."""
+    if not view.notifiers:
+        return
+    st.subheader(_("提醒"))
+    rows = [
+        {
+            _("名称"): one.name,
+            _("状态"): state_word("failing" if one.is_failing else "ok"),
+            _("等待"): f"{one.waiting:,}",
+            _("已送出"): f"{one.sent:,}",
+            _("不知是否送到"): f"{one.unknown:,}",
+            _("已放弃"): f"{one.failed:,}",
+            _("最近送出"): words.moment(one.last_sent_at),
+            _("最近错误"): one.last_error or "",
+            _("下次重试"): words.moment(one.next_try_at) if one.next_try_at else "",
+        }
+        for one in view.notifiers
+    ]
+    _table(rows, "")
+
+
 def _rate(one: ChannelStatus) -> str:
     """Return the share of tries that failed lately, with its denominator."""
     return "" if one.error_rate is None else f"{one.error_rate:.0%}（{one.failures}/{one.tries}）"
@@ -187,6 +209,7 @@ def show() -> None:
     view = health.health(session.deps(), actor)
     parts(view)
     channels(view)
+    notifiers(view)
     queues(view)
     if may(actor, "effects.resolve"):
         unsettled(actor)

@@ -18,6 +18,7 @@ import tempfile
 import time
 from datetime import UTC, datetime, timedelta
 from email import message_from_bytes
+from email.header import decode_header, make_header
 from email.message import EmailMessage, Message
 from email.policy import SMTP
 from ipaddress import ip_address
@@ -30,10 +31,12 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
+from connectors import notify_mail
 from connectors.mailbox import Mailbox, connector
+from monitor.core.alerts import StaffMessage
 from monitor.core.errors import Unavailable
 from monitor.core.model import EffectKind
-from monitor.core.ports import ChannelConfig
+from monitor.core.ports import ChannelConfig, NotifierConfig
 from monitor.testing.desk import Desk, effect
 
 DOMAIN = "campus.test"
@@ -423,6 +426,43 @@ async def main(servers: Servers) -> None:
         except Exception as error:
             say("to an address that does not exist:", type(error).__name__, error)
     say("listening errors:", desk.errors)
+    await notified(servers)
+
+
+async def notified(servers: Servers) -> None:
+    """Let the notifier for mail send one message, and show it as a colleague sees it."""
+    before = len(servers.letters_of(MEMBER))
+    given = {
+        "host": "127.0.0.1",
+        "port": servers.smtp,
+        "security": "starttls",
+        "sender": BOX,
+        "password": PASSWORD,
+        "name": "回音",
+        "to": [MEMBER],
+        "trusted_ca": str(servers.folder / "cert.pem"),
+    }
+    telling = notify_mail.notifier(NotifierConfig("office", "mail", given))
+    counts = {"urgent_case": 3}
+    message = StaffMessage(
+        "n1",
+        "回音：有紧急事项，请尽快处理",
+        "新的紧急事项 3 件",
+        "https://x.example",
+        counts,
+        datetime.now(UTC),
+    )
+    await telling.send(message)
+    for _time in range(100):
+        if len(servers.letters_of(MEMBER)) > before:
+            break
+        await asyncio.sleep(0.2)
+    got = servers.letters_of(MEMBER)[-1][1]
+    words = str(got.get_payload(decode=True), "utf-8").split()
+    say(
+        "notification by mail:", got["Auto-Submitted"], str(make_header(decode_header(got["Subject"]))), words
+    )
+    assert words[-1] == "https://x.example"
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor import config
-from monitor.config import CHANNEL, RULES, SECTIONS, Config, Fault, Secret
+from monitor.config import CHANNEL, NOTIFIER, RULES, SECTIONS, Config, Fault, Secret
 from monitor.core.errors import ConfigError
 from monitor.usecases.deps import Rules
 
@@ -268,7 +268,7 @@ def test_a_misspelt_key_is_never_taken(
 
 def test_every_setting_has_its_sentence_and_stands_in_the_documentation() -> None:
     text = (Path(__file__).resolve().parents[2] / "docs" / "configuration.md").read_text(encoding="utf-8")
-    for section, known in {**SECTIONS, "channels.NAME": CHANNEL}.items():
+    for section, known in {**SECTIONS, "channels.NAME": CHANNEL, "notifiers.NAME": NOTIFIER}.items():
         for key, spec in known.items():
             assert spec.sentence.endswith(".")
             row = f"| `{key}` |"
@@ -289,6 +289,17 @@ def test_every_setting_of_a_connector_stands_in_the_documentation() -> None:
         for field in bootstrap.settings_of(kind):
             assert f"| `{field.name}` |" in text, f"{kind}.{field.name} is not in docs/configuration.md"
             assert field.metadata["sentence"] in text, f"{kind}.{field.name}: the sentence differs"
+
+
+def test_every_setting_of_a_notifier_stands_in_the_documentation() -> None:
+    from monitor import bootstrap
+
+    text = (Path(__file__).resolve().parents[2] / "docs" / "configuration.md").read_text(encoding="utf-8")
+    for kind in bootstrap.plugins(bootstrap.NOTIFIERS):
+        own = text.partition(f"### notifier `{kind}`\n")[2].partition("###")[0]
+        for field in bootstrap.settings_of(kind, bootstrap.NOTIFIERS):
+            assert f"| `{field.name}` |" in own, f"{kind}.{field.name} is not in docs/configuration.md"
+            assert field.metadata["sentence"] in own, f"{kind}.{field.name}: the sentence differs"
 
 
 def test_the_first_configuration_opens_the_box_and_is_never_written_over(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from monitor.adapters.sql.link import Link
 from monitor.adapters.sql.store_admin import SqlAccounts, SqlChannels, SqlOperations, SqlQuarantine
+from monitor.adapters.sql.store_alerts import SqlAlerts
 from monitor.adapters.sql.store_cases import SqlCases, SqlClaims, SqlDecisions, SqlEvents, SqlReplies
 from monitor.adapters.sql.store_out import SqlLedger, SqlOutbox
 from monitor.adapters.sql.store_posts import SqlJobs, SqlPosts, SqlReadings
@@ -32,6 +33,7 @@ class SqlStore:
     accounts: ports.Accounts
     trends: ports.Trends
     operations: ports.Operations
+    alerts: ports.Alerts
 
 
 def over(link: Link) -> SqlStore:
@@ -52,4 +54,5 @@ def over(link: Link) -> SqlStore:
         accounts=SqlAccounts(link),
         trends=SqlTrends(link),
         operations=SqlOperations(link),
+        alerts=SqlAlerts(link),
     )

@@ -24,7 +24,7 @@ from sqlalchemy import (
     table,
 )
 
-HEAD = "0002"
+HEAD = "0003"
 """The revision that this version of the program works with."""
 
 metadata = MetaData(
@@ -402,6 +402,40 @@ quarantine = Table(
     Column("sealed", LargeBinary, nullable=False),
     sqlite_autoincrement=True,
 )
+
+notification = Table(
+    "notification",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("notifier", Text, nullable=False),
+    Column("key", Text, nullable=False, unique=True),
+    Column("state", Text, nullable=False),
+    Column("counts", Text, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("not_before", Moment, nullable=False),
+    Column("tried_at", Moment),
+    Column("attempt", Integer, nullable=False),
+    Column("fence", Integer, nullable=False),
+    Column("fixed", SmallInteger, nullable=False),
+    Column("lease_until", Moment),
+    Column("last_error", Text),
+    Column("settled_at", Moment),
+    Index("ix_notification_state", "notifier", "state"),
+    sqlite_autoincrement=True,
+)
+
+alert = Table(
+    "alert",
+    metadata,
+    Column("notifier", Text, primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("at", Moment, nullable=False),
+    Column("notification_id", BigInteger, ForeignKey("notification.id")),
+    Index("ix_alert_notification", "notification_id"),
+    Index("ix_alert_waiting", "notifier", "notification_id"),
+)
+"""``notification_id`` is empty while the alert waits; keys hold ids and moments, never words or names of people."""
 
 account = Table(
     "account",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import datetime
 from typing import Final
 
 from aiohttp import web
@@ -12,8 +13,10 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
 from monitor.bootstrap import App
+from monitor.core.alerts import NotifierStatus
 from monitor.core.ports import ChannelStatus, Outcome
 from monitor.runtime.intake import outcomes
+from monitor.usecases.alerts import statuses
 
 CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
 _SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1.0, 2.5, 5.0, 15.0)
@@ -36,6 +39,7 @@ class _Stored(Collector):
             posts, jobs, outbox = store.posts.count(), store.jobs.counts(), store.outbox.counts()
             cases, channels, parked = store.cases.counts(), store.channels.status(), store.quarantine.counts()
             parts = store.operations.parts()
+            notifiers = statuses(store, self._app.deps.notifiers)
         yield _items(outcomes(self._app))
         yield GaugeMetricFamily("huiyin_posts", "Posts in the store.", value=posts)
         yield _gauge("huiyin_jobs", "Posts on their way to a reading.", ("state",), jobs.items())
@@ -57,6 +61,7 @@ class _Stored(Collector):
             ((row.name, int(row.state != "failing")) for row in channels),
         )
         yield from _channels(channels)
+        yield from _notifiers(notifiers)
         yield _gauge(
             "huiyin_part_beat_seconds",
             "When a part of the service last gave a sign of life (Unix time).",
@@ -71,7 +76,7 @@ def _channels(rows: Iterable[ChannelStatus]) -> Iterator[Metric]:
         (
             "huiyin_channel_last_post_seconds",
             "When the last post came (Unix time).",
-            lambda row: row.last_post_at and row.last_post_at.timestamp(),
+            lambda row: _unix(row.last_post_at),
         ),
         (
             "huiyin_channel_lag_seconds",
@@ -86,13 +91,35 @@ def _channels(rows: Iterable[ChannelStatus]) -> Iterator[Metric]:
         (
             "huiyin_channel_next_retry_seconds",
             "When a failing channel is tried again (Unix time).",
-            lambda row: row.next_retry_at and row.next_retry_at.timestamp(),
+            lambda row: _unix(row.next_retry_at),
         ),
     ]
     rows = list(rows)
     for name, said, value in told:
         known = ((row.name, found) for row in rows if (found := value(row)) is not None)
         yield _gauge(name, said, ("channel",), known)
+
+
+def _unix(at: datetime | None) -> float | None:
+    return None if at is None else at.timestamp()
+
+
+def _notifiers(rows: Iterable[NotifierStatus]) -> Iterator[Metric]:
+    """Yield how the staff are told: whether the last message arrived, and how many there were of each outcome."""
+    rows = list(rows)
+    yield _gauge(
+        "huiyin_notifier_up",
+        "Whether the last message of the notifier arrived.",
+        ("notifier",),
+        ((row.name, int(not row.is_failing)) for row in rows),
+    )
+    outcomes_ = ("waiting", "sent", "unknown", "failed")
+    yield _gauge(
+        "huiyin_notifier",
+        "Alerts that wait, and messages that arrived, perhaps arrived or were given up.",
+        ("notifier", "state"),
+        (((row.name, name), getattr(row, name)) for row in rows for name in outcomes_),
+    )
 
 
 def _gauge(
