@@ -17,6 +17,7 @@ import os
 import re
 import secrets
 import shutil
+import signal
 import socket
 import sys
 import time
@@ -87,13 +88,13 @@ async def served(folder: Path, url: str) -> AsyncIterator[str]:
     server = await asyncio.create_subprocess_exec(
         php, "-d", "display_errors=0", "-S", f"127.0.0.1:{port}", "-t", str(folder),
         stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
-        env={**os.environ, "PHP_CLI_SERVER_WORKERS": "2"},
+        env={**os.environ, "PHP_CLI_SERVER_WORKERS": "2"}, start_new_session=True,
     )  # fmt: skip
     try:
         await _answers(f"http://127.0.0.1:{port}")
         yield f"http://127.0.0.1:{port}"
     finally:
-        server.terminate()
+        os.killpg(server.pid, signal.SIGTERM)  # its workers too
         await server.wait()
 
 
