@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, partial
@@ -143,7 +144,11 @@ def _file(form: str, data: bytes) -> object:
 
 
 def _feed(data: bytes) -> object:
-    _look(iter(read_feed("feed", "https://e.org/feed", data).items))
+    with warnings.catch_warnings():
+        warnings.simplefilter(
+            "ignore", DeprecationWarning
+        )  # feedparser takes "published" for "updated" and says so
+        _look(iter(read_feed("feed", "https://e.org/feed", data).items))
     return None
 
 
