@@ -200,6 +200,11 @@ def _engine() -> Any:
     return rjieba.Jieba()
 
 
+def cut(text: str) -> list[str]:
+    """Cut a normalised text into the words that are features."""
+    return [str(word) for word in _engine().cut(text, hmm=False)]
+
+
 @lru_cache(maxsize=1)
 def word_list() -> str:
     """Return a short name of the segmenter's word list, for a model's manifest."""

@@ -1,34 +1,49 @@
 """Match posts to claims of the knowledge base: how alike the words are, and what forbids to call them the same.
 
 Likeness is lexical: TF-IDF cosine of hashed character 2- and 3-grams (weights from the claims themselves), how much
-of the claim the post contains, and the longest common subsequence of characters. The score is this blend, in
-[0, 1]; it is no probability. Two bands: ``suggest`` is worth a look by a person, ``same`` may carry the claim's
-clarification along. Whatever the score, a match is never ``same`` when the two differ in numbers, dates, negation
-or in opposite words (涨/降): a rumour's mutations differ in exactly that.
+of the claim the post contains, the longest common subsequence of characters, and how many of the claim's concepts
+(:mod:`classifiers._concepts`) the post speaks of in whatever words. The score is a calibrated blend, in [0, 1]. Two
+bands: ``suggest`` is worth a look by a person, ``same`` may carry the claim's clarification along. Whatever the score,
+a match is never ``same`` when the two differ in what a retelling may not change (:mod:`classifiers._facts`): a
+rumour's mutations differ in exactly that.
 
-Limits: a claim told in other words is missed (no meaning is understood); the score hardly tells whether any claim
-fits at all, so most true matches stay in ``suggest``.
+Limits: a claim told in words that no table knows stays in ``suggest`` or is missed.
 """
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
-from classifiers._features import BITS, grams
+from classifiers._concepts import concepts, count
+from classifiers._facts import Facts, differences, focus, marks
+from classifiers._features import BITS, cut, grams
 from classifiers._text import normalise_all, normalise_batch
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
-SUGGEST_FROM: Final = 0.30
-SAME_FROM: Final = 0.55
+SUGGEST_FROM: Final = 0.15
+SAME_FROM: Final = 0.90
+
+# Fitted by corpora/claims/fit_bands.py on half of the claims there: cosine, contained, concepts, order, missing -> log odds.
+_OFFSET: Final = 0.1
+_SLOPES: Final = np.array([1.0, 0.5, 5.93, 0.15, -6.27, -2.2], dtype=np.float32)
+# For what of a claim no concept is known: cosine, contained and order alone.
+_WORDS: Final = np.array([0.5, 0.2, 0.0, 0.3, -0.1, 0.0], dtype=np.float32)
+_WORDS_OFFSET: Final = -6.4
+_WORDS_SLOPE: Final = 15.6
+_KNOWN: Final = (0.33, 0.5)
+_FEWEST: Final = 2  # words of a claim that concepts may judge
+_BRIEF: Final = 60  # characters: in a longer post the words of a claim stand apart
+_ROUGH: Final = np.array([0.6, 0.4], dtype=np.float32)
+_SPOKEN: Final = 0.5
 
 _ORDERS: Final = (2, 3)
 _CHUNK: Final = 256
@@ -78,10 +93,19 @@ class Matcher:
             _plain(text) for text in normalise_all([c.statement or c.clarification for c in claims])
         ]
         self._facts = [Facts.of(text) for text in self._texts]
+        self._words = [_content(text) for text in self._texts]
+        self._known = np.array(
+            [_known(words, facts) for words, facts in zip(self._words, self._facts, strict=True)],
+            dtype=np.float32,
+        )
         binary = _matrix(self._texts)
         self._weights = _rarity(binary, self._ids)
         self._index = _weighted(binary, self._weights)
         self._norms = _norms(self._index)
+        said = _spoken_of(self._texts)
+        self._concept_weights = _rarity(said, self._ids)
+        self._concepts = _weighted(said, self._concept_weights, spare=False)
+        self._about = np.asarray(self._concepts.sum(axis=1), dtype=np.float32).ravel()
 
     def match(self, texts: Sequence[str], limit: int = 3, lowest: float = SUGGEST_FROM) -> list[list[Match]]:
         """Return up to ``limit`` different claims for each text, best first; none when nothing fits.
@@ -103,15 +127,14 @@ class Matcher:
         """Judge each text against one claim: the first against claim number ``first``, and so on."""
         posts = [_plain(text) for text in normalise_all(texts)]
         rows = _weighted(_matrix(posts), self._weights)
-        claims = self._index[first : first + len(posts)]
-        shared = np.asarray(rows.multiply(claims).sum(axis=1), dtype=np.float32).ravel()
-        one, other = _norms(rows), self._norms[first : first + len(posts)]
-        cosine = shared / np.maximum(one * other, 1e-6)
-        contained = shared / np.maximum(np.minimum(one, other) ** 2, 1e-6)
+        chosen = slice(first, first + len(posts))
+        shared = np.asarray(rows.multiply(self._index[chosen]).sum(axis=1), dtype=np.float32).ravel()
+        spoken = np.asarray(
+            _spoken_of(posts).multiply(self._concepts[chosen]).sum(axis=1), dtype=np.float32
+        ).ravel()
+        like = self._like(shared, spoken, _norms(rows), chosen)
         return [
-            self._judge(
-                post, first + at, self._score(post, first + at, float(cosine[at]), float(contained[at]))
-            )
+            self._judge(post, first + at, self._score(post, first + at, like[at]))
             for at, post in enumerate(posts)
         ]
 
@@ -120,35 +143,56 @@ class Matcher:
             return [[] for _ in posts]
         rows = _weighted(_matrix(posts), self._weights)
         shared = (rows @ self._index.T).toarray()
+        spoken = (_spoken_of(posts) @ self._concepts.T).toarray()
         norms = _norms(rows)
         return [
-            self._best(post, shared[at], float(norms[at]), limit, lowest) for at, post in enumerate(posts)
+            self._best(post, self._like(shared[at], spoken[at], norms[at], slice(None)), limit, lowest)
+            for at, post in enumerate(posts)
         ]
 
-    def _best(self, post: str, shared: Scores, norm: float, limit: int, lowest: float) -> list[Match]:
-        cosine = shared / np.maximum(norm * self._norms, 1e-6)
-        contained = shared / np.maximum(np.minimum(norm, self._norms) ** 2, 1e-6)
-        rough = 0.6 * cosine + 0.4 * contained
-        order = np.lexsort((np.arange(len(rough)), -rough))[:_CANDIDATES]
-        scored = [
-            (self._score(post, int(n), float(cosine[n]), float(contained[n])), int(n))
-            for n in order
-            if rough[n] > 0
-        ]
+    def _like(self, shared: Scores, spoken: Scores, norms: Scores | np.float32, claims: slice) -> Scores:
+        """Return pairs x (cosine, share of the lighter that both hold, share of the claim's concepts)."""
+        theirs = self._norms[claims]
+        cosine = shared / np.maximum(norms * theirs, 1e-6)
+        contained = shared / np.maximum(np.minimum(norms, theirs) ** 2, 1e-6)
+        about = self._about[claims]
+        covered = np.where(about > 0, spoken / np.maximum(about, 1e-6), contained)
+        return np.column_stack((cosine, contained, covered)).astype(np.float32)
+
+    def _best(self, post: str, like: Scores, limit: int, lowest: float) -> list[Match]:
+        rough = like[:, :2] @ _ROUGH
+        in_any_words = rough + _SPOKEN * self._known * like[:, 2]
+        order = _first(rough, _CANDIDATES) | _first(in_any_words, _CANDIDATES)
+        scored = [(self._score(post, int(n), like[n]), int(n)) for n in sorted(order) if in_any_words[n] > 0]
         fits = sorted((pair for pair in scored if pair[0] >= lowest), key=lambda pair: (-pair[0], pair[1]))
         best: dict[str | int, Match] = {}
         for score, number in fits:
             best.setdefault(self._ids[number], self._judge(post, number, score))
         return list(best.values())[:limit]
 
-    def _score(self, post: str, number: int, cosine: float, contained: float) -> float:
+    def _score(self, post: str, number: int, like: Scores) -> float:
+        near = self._closely(post, number, like)
+        known = float(self._known[number]) * min(1.0, _BRIEF / max(1, len(post)))
+        in_words = _WORDS_OFFSET + _WORDS_SLOPE * float(near @ _WORDS)
+        logit = known * (_OFFSET + float(near @ _SLOPES)) + (1 - known) * in_words
+        return round(1.0 / (1.0 + math.exp(-max(-30.0, min(30.0, logit)))), 4)
+
+    def _closely(self, post: str, number: int, like: Scores) -> Scores:
+        """Return what the blend looks at: likeness, order, and how much of the claim the post says in no way at all."""
         ordered = in_order(post[:_LONGEST], self._texts[number][:_LONGEST])
-        return round(min(1.0, 0.5 * cosine + 0.2 * contained + 0.3 * ordered), 4)
+        missing, most = _missing(post, self._words[number])
+        return np.array([*like, ordered, missing, most], dtype=np.float32)
 
     def _judge(self, post: str, number: int, score: float) -> Match:
-        differs = differences(Facts.of(focus(post, self._texts[number])), self._facts[number])
+        about = focus(post, self._texts[number])
+        differs = differences(Facts.of(about), self._facts[number], Facts.of(post))
         band = "same" if score >= SAME_FROM and not differs else "suggest"
         return Match(self._ids[number], score, band, differs if score >= SAME_FROM else ())
+
+
+def _first(values: Scores, most: int) -> set[int]:
+    """Return the places of the highest values, the earlier of equals."""
+    return set(np.lexsort((np.arange(len(values)), -values))[:most].tolist())
 
 
 def pair_scores(ones: Sequence[str], others: Sequence[str]) -> list[Match]:
@@ -176,6 +220,141 @@ def _matrix(texts: Sequence[str]) -> csr_matrix:
     return grams(normalise_batch(texts), BITS, _ORDERS).matrix()
 
 
+# Words that a retelling leaves out or changes freely; numbers and dates are compared by their values.
+_EMPTY: Final = frozenset(
+    [
+        "学校",
+        "今年",
+        "明年",
+        "下月",
+        "下周",
+        "下个",
+        "下学期",
+        "学期",
+        "年底",
+        "年终",
+        "每月",
+        "每年",
+        "要求",
+        "必须",
+        "可能",
+        "已经",
+        "全部",
+        "一律",
+        "集体",
+        "进行",
+        "开始",
+        "以后",
+        "之后",
+        "有人",
+        "我们",
+        "他们",
+        "大家",
+        "不再",
+        "没有",
+        "发生",
+        "这个",
+        "那个",
+        "因为",
+        "所以",
+        "如果",
+        "其",
+        "会",
+        "要",
+        "将",
+        "被",
+        "把",
+        "从",
+        "起",
+        "的",
+        "了",
+        "在",
+        "是",
+        "按",
+        "到",
+        "给",
+        "和",
+        "与",
+        "及",
+        "用",
+        "才",
+        "只",
+        "都",
+        "也",
+        "还",
+        "就",
+        "又",
+        "不",
+        "没",
+        "致",
+        "后",
+        "有",
+        "再",
+        "让",
+        "对",
+        "由",
+        "为",
+        "所",
+        "月",
+        "年",
+        "日",
+        "三人",
+        "三名",
+        "两名",
+    ]
+)
+
+
+def _content(text: str) -> tuple[tuple[str, frozenset[int]], ...]:
+    """Return the words of a claim that a retelling has to say somehow, each with its concepts."""
+    words = dict.fromkeys(word for word in cut(text) if word.isalpha() and not _NUMERAL.search(word))
+    return tuple((word, _meant(word)) for word in words if word not in _EMPTY)
+
+
+def _meant(text: str) -> frozenset[int]:
+    """Return what a text speaks of: its concepts, the ways things go and what they happen to."""
+    return concepts(text) | frozenset(-1 - mark for mark in marks(text))
+
+
+def _known(words: Sequence[tuple[str, frozenset[int]]], facts: Facts) -> float:
+    """Return how far the concepts may judge a claim: not below a third of its words (by length), fully from a half.
+
+    A claim of a word or two is in nearly every long post.
+    """
+    if len(words) + len(facts.numbers) + len(facts.dates) < _FEWEST:
+        return 0.0
+    whole = sum(len(word) for word, _meant in words)
+    share = sum(len(word) for word, meant in words if meant) / whole if whole else 0.0
+    return min(1.0, max(0.0, (share - _KNOWN[0]) / (_KNOWN[1] - _KNOWN[0])))
+
+
+_NUMERAL: Final = re.compile(r"[0-9零一二两三四五六七八九十百千万]|^[a-z]$")
+
+
+def _missing(post: str, words: Sequence[tuple[str, frozenset[int]]]) -> tuple[float, float]:
+    """Return which share of the words (by length) a post says in no way, and whether the longest of them is a long one."""
+    if not words:
+        return 0.0, 0.0
+    said = _meant(post)
+    lost = [
+        len(word)
+        for word, meant in words
+        if word not in post and not meant & said and not set(word) <= set(post)
+    ]
+    return sum(lost) / sum(len(word) for word, _meant in words), min(max(lost, default=0), 3) / 3
+
+
+def _spoken_of(texts: Sequence[str]) -> csr_matrix:
+    """Return texts x concepts with a one where a text speaks of a concept."""
+    from scipy.sparse import csr_matrix
+
+    found = [sorted(concepts(text)) for text in texts]
+    pointer = np.concatenate(([0], np.cumsum([len(one) for one in found]))).astype(np.int64)
+    places = np.fromiter((number for one in found for number in one), dtype=np.int64, count=int(pointer[-1]))
+    ones = np.ones(len(places), dtype=np.float32)
+    return csr_matrix((ones, places, pointer), shape=(len(texts), count()))
+
+
 def _rarity(binary: csr_matrix, ids: Sequence[str | int]) -> Scores:
     """Weigh each n-gram by how few claims hold it; other wordings of one claim count once."""
     from scipy.sparse import csr_matrix
@@ -188,10 +367,10 @@ def _rarity(binary: csr_matrix, ids: Sequence[str | int]) -> Scores:
     return rarity
 
 
-def _weighted(binary: csr_matrix, weights: Scores) -> Any:
+def _weighted(binary: csr_matrix, weights: Scores, spare: bool = True) -> Any:
     binary.data = weights[binary.indices]
-    # Bucket 0 collects what reaches beyond a row.
-    binary.data[binary.indices == 0] = 0.0
+    if spare:  # bucket 0 collects what reaches beyond a row
+        binary.data[binary.indices == 0] = 0.0
     return binary
 
 
@@ -216,146 +395,3 @@ def in_order(one: str, other: str) -> float:
         hits = row & places.get(char, 0)
         row = ((row + hits) | (row - hits)) & full
     return (len(one) - row.bit_count()) / min(len(one), len(other))
-
-
-# --- what forbids "same" ---------------------------------------------------------------------------
-
-_CLAUSE: Final = re.compile(r"[。!?;！？；，\n]|\.(?!\d)|,(?!\d)|\s{2,}")
-_DIGITS: Final = {char: at for at, char in enumerate("零一二三四五六七八九")} | {"两": 2, "〇": 0}
-_TENS: Final = {"十": 10, "百": 100, "千": 1000}
-_UNITS: Final = "成|折|%|倍|元|块|年|月|日|号|周|天|小时|点|人|例|岁|次|楼|级|篇|个|名|期"
-_NUMBER: Final = re.compile(
-    rf"(?P<arabic>\d+(?:\.\d+)?)\s*(?P<scale>[万亿千])?\s*(?P<unit>{_UNITS})?|"
-    rf"(?P<chinese>[零〇一二两三四五六七八九十百千]+)(?P<chinese_scale>[万亿])?(?P<chinese_unit>{_UNITS})|(?P<half>一半|对半|减半|半数)"
-)
-_SCALES: Final = {"万": 1e4, "亿": 1e8, "千": 1e3, None: 1.0}
-_DATE_UNITS: Final = frozenset("年月日号")
-_SHARES: Final = {"成": 0.1, "折": 0.1, "%": 0.01}
-_DAYS: Final = re.compile(
-    r"今天|明天|后天|昨天|今晚|明晚|下周|本周|这周|上周|下月|本月|上月|明年|今年|去年|春节|国庆|寒假|暑假|下学期|本学期"
-)
-_WEEKDAYS: Final = re.compile(r"(?:周|星期|礼拜)[一二三四五六日天]")
-
-_NO_NEGATION: Final = re.compile(
-    r"是不是|有没有|能不能|会不会|要不要|可不可以|不知道|不会吧|不能吧|不少|不仅|不但|不过|差不多|不得不|不要外传|勿外传|不管|不论|"
-    r"(?:绩效|钱|工资)?没了|非升即走|不满|没完|不了解|对不起|不好意思|不是吧"
-)
-_NEGATION: Final = re.compile(
-    r"不|没|未|无(?!锡|线|人机)|并非|勿|别(?!人|的|墅|处)|谣言|辟谣|造谣|假的|假消息|否认|否定"
-)
-
-_OPPOSITES: Final = (
-    (
-        "涨|上涨|上调|提高|提升|增加|增长|增至|加薪|扩大|变多",
-        "降|下降|下调|降低|减少|缩减|削减|砍|扣|减薪|缩小|变少",
-    ),
-    ("取消|停止|停办|停发|叫停|撤销", "恢复|继续|保留|重启|重开|照常|照发"),
-    ("提前", "推迟|延后|延期|推后|延迟"),
-    ("开放|开通|启用|开门", "关闭|停用|封闭|关门"),
-    ("允许|可以", "禁止|不准|不许|严禁"),
-    ("安全|无害|有益", "有毒|有害|致癌|危险"),
-    ("新增|招聘|扩招", "裁员|裁撤|辞退|缩招"),
-    ("免费", "收费"),
-    ("强制|必须", "自愿|可选"),
-    ("在编|编内", "编外|非在编"),
-    ("退休", "在职"),
-    ("男", "女"),
-)
-_OPPOSED: Final = tuple((re.compile(one), re.compile(other)) for one, other in _OPPOSITES)
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """What a statement commits to and a paraphrase may not change.
-
-    Attributes:
-        numbers: (kind, value): shares as fractions, amounts with their scale, dates apart.
-        dates: days, months and years as written.
-        negated: whether it denies.
-        sides: for each pair of opposites that occurs, which side (0 or 1).
-    """
-
-    numbers: frozenset[tuple[str, float]]
-    dates: frozenset[str]
-    negated: bool
-    sides: frozenset[tuple[int, int]]
-
-    @staticmethod
-    def of(text: str) -> Facts:
-        """Read the facts of a normalised text."""
-        numbers, dates = _numbers(text)
-        days = {found.group() for found in (*_DAYS.finditer(text), *_WEEKDAYS.finditer(text))}
-        negations = len(_NEGATION.findall(_NO_NEGATION.sub(" ", text)))
-        return Facts(frozenset(numbers), frozenset(dates | days), negations % 2 == 1, frozenset(_sides(text)))
-
-
-def differences(one: Facts, other: Facts) -> tuple[str, ...]:
-    """Return the names of what two statements differ in.
-
-    Numbers and dates that only one of them gives differ too: the vaguer statement is another one.
-    """
-    found = {
-        "number": one.numbers != other.numbers,
-        "date": one.dates != other.dates,
-        "negation": one.negated != other.negated,
-        "opposite": any(
-            (pair, 1 - side) in other.sides and (pair, 1 - side) not in one.sides for pair, side in one.sides
-        )
-        or any(
-            (pair, 1 - side) in one.sides and (pair, 1 - side) not in other.sides
-            for pair, side in other.sides
-        ),
-    }
-    return tuple(name for name, differs in found.items() if differs)
-
-
-def focus(post: str, claim: str) -> str:
-    """Return the clauses of a post that speak of the claim, so that what stands around does not count."""
-    clauses = [clause for clause in _CLAUSE.split(post) if clause.strip()]
-    wanted = _pairs(claim)
-    about = [clause for clause in clauses if len(_pairs(clause) & wanted) >= 2]
-    return " ".join(about or clauses)
-
-
-def _pairs(text: str) -> set[str]:
-    return {one + other for one, other in pairwise(text) if one.isalnum() and other.isalnum()}
-
-
-def _sides(text: str) -> set[tuple[int, int]]:
-    return {
-        (number, side)
-        for number, pair in enumerate(_OPPOSED)
-        for side, words in enumerate(pair)
-        if words.search(text)
-    }
-
-
-def _numbers(text: str) -> tuple[set[tuple[str, float]], set[str]]:
-    numbers: set[tuple[str, float]] = set()
-    dates: set[str] = set()
-    for found in _NUMBER.finditer(text):
-        if found["half"]:
-            numbers.add(("share", 0.5))
-            continue
-        unit = found["unit"] or found["chinese_unit"] or ""
-        value = float(found["arabic"]) if found["arabic"] else _chinese(found["chinese"])
-        value *= _SCALES[found["scale"] or found["chinese_scale"]]
-        if unit in _DATE_UNITS and unit:
-            dates.add(f"{value:g}{'日' if unit == '号' else unit}")
-        elif not (found["chinese"] and unit in "个次" and value == 1):
-            numbers.add(("share", round(value * _SHARES[unit], 6)) if unit in _SHARES else ("amount", value))
-    return numbers, dates
-
-
-def _chinese(numeral: str) -> float:
-    """Read a numeral below ten thousand (三百五 as 305 is read digit by digit: it only has to be itself again)."""
-    total, digit = 0, 0
-    if not set(numeral) & set(_TENS):
-        return float("".join(str(_DIGITS[char]) for char in numeral))
-    for char in numeral:
-        if char in _TENS:
-            total += (digit or 1) * _TENS[char]
-            digit = 0
-        else:
-            digit = _DIGITS[char]
-    return float(total + digit)

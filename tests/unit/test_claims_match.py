@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from classifiers.claims import Facts, Match, Matcher, Reference, differences, focus, in_order
+from classifiers._evaluate import evaluate_matching, references
+from classifiers._facts import Facts, differences, focus
+from classifiers.claims import SUGGEST_FROM, Match, Matcher, Reference, in_order
 
 ROOT = Path(__file__).resolve().parents[2]
 WEEK = [json.loads(x) for x in (ROOT / "corpora/demo/week.jsonl").read_text(encoding="utf-8").splitlines()]
@@ -90,12 +92,14 @@ def test_small_talk_of_the_demo_week_is_hardly_ever_matched() -> None:
     talk = [row["text"] for row in WEEK if row["story"] == "talk"]
     matcher = Matcher([Reference("pay", "今年年终绩效要砍"), *CLAIMS[1:]])
     assert sum(bool(row) for row in matcher.match(told)) >= 3
-    assert sum(bool(row) for row in matcher.match(talk)) <= len(talk) * 0.01
+    assert sum(bool(row) for row in matcher.match(talk)) <= len(talk) * 0.025
 
 
 def test_other_wordings_of_a_claim_lead_to_it_once() -> None:
     slang = "年底那笔奖金要打七折，财务已经在改表了"
-    assert best(slang) is None
+    found = best(slang)
+    assert found is not None
+    assert (found.claim_id, found.differs) == ("pay", ())
     matcher = Matcher([*CLAIMS, Reference("pay", "听说年底那笔奖金要打七折")])
     assert [match.claim_id for match in matcher.match([slang])[0]] == ["pay"]
     assert [
@@ -107,7 +111,7 @@ def test_matches_come_best_first_and_scores_are_in_range() -> None:
     for row in MATCHER.match([claim.statement for claim in CLAIMS]):
         assert row[0].score > 0.9
         assert [match.score for match in row] == sorted((match.score for match in row), reverse=True)
-        assert all(0.3 <= match.score <= 1.0 for match in row)
+        assert all(SUGGEST_FROM <= match.score <= 1.0 for match in row)
     assert [row[0].claim_id for row in MATCHER.match([c.statement for c in CLAIMS])] == [c.id for c in CLAIMS]
 
 
@@ -124,6 +128,22 @@ def test_result_does_not_depend_on_neighbours() -> None:
 def test_no_claims_no_matches() -> None:
     assert Matcher([]).match(["今年年终绩效要砍三成"]) == [[]]
     assert MATCHER.match([]) == []
+
+
+def campus(name: str, half: str = "") -> list[dict[str, object]]:
+    lines = (ROOT / "corpora/claims" / name).read_text(encoding="utf-8").splitlines()
+    return [row for row in map(json.loads, lines) if half in ("", row["set"])]
+
+
+def test_campus_claims_told_in_other_words_are_found_and_near_misses_are_never_the_same() -> None:
+    claims = references(campus("claims.jsonl"))
+    held = evaluate_matching(claims, campus("posts.jsonl", "held"))
+    assert held["ranked_hit_at_1"] >= 0.88
+    assert held["ranked_hit_at_3"] >= 0.96
+    assert held["hit_at_1"] >= 0.88
+    whole = evaluate_matching(claims, campus("posts.jsonl"))
+    assert whole["same"]["precision"] >= 0.98
+    assert whole["same"]["coverage"] >= 0.4
 
 
 # --- facts -----------------------------------------------------------------------------------------
