@@ -13,10 +13,11 @@ from typing import Any, Final
 
 import numpy as np
 
-from classifiers import _artifact, _train
+from classifiers import _artifact, _gold, _train
 from classifiers._artifact import Model
 from classifiers._card import card
 from classifiers._evaluate import evaluate, evaluate_answers
+from classifiers._gold import Compared, Gold
 from classifiers._question import Question
 from classifiers._registry import QUESTIONS
 from classifiers._train import Example, Trained
@@ -66,16 +67,28 @@ class Data:
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """A model version before it is written; ``held`` are the user's posts that it was not taught."""
+    """A model version before it is written.
+
+    Attributes:
+        model: what ships, fitted on everything.
+        evaluation: what was measured of the model that was fitted without ``held``.
+        facts: where it comes from.
+        gold: what that model said of each post of ``held``.
+        held: the posts of the test parts, and those of the user's that were not learnt from.
+        own: the user's among them.
+    """
 
     model: Model
     evaluation: dict[str, Any]
     facts: dict[str, Any]
+    gold: Gold
     held: tuple[Example, ...] = ()
+    own: tuple[Example, ...] = ()
 
     def save(self, folder: Path) -> None:
         """Write the version."""
         _artifact.save(self.model, folder, self.evaluation, self.facts)
+        _gold.save(self.gold, folder)
 
 
 def read_corpus(folder: Path) -> Corpus:
@@ -139,7 +152,11 @@ def make(
     final = _train.train(everything, version)
     evaluation["cross_validated"] = _cross_validated(final, everything)
     facts = _facts(corpus, data, final)
-    return Made(replace(final.model, card=card(version, evaluation, facts)), evaluation, facts, data.held)
+    held = (*corpus.held(), *data.held)
+    gold = _gold.asked(tried, QUESTIONS, held)
+    return Made(
+        replace(final.model, card=card(version, evaluation, facts)), evaluation, facts, gold, held, data.held
+    )
 
 
 def _facts(corpus: Corpus, data: Data, final: Trained) -> dict[str, Any]:
@@ -183,43 +200,47 @@ def _cross_validated(final: Trained, examples: Sequence[Example]) -> dict[str, A
 # --- is it better? ---------------------------------------------------------------------------------
 
 
-def objections(made: Made, serving: Path, questions: Sequence[Question] = QUESTIONS) -> list[str]:
+def compared(made: Made, serving: Path) -> list[Compared]:
+    """Compare a version with the one in ``serving``, post by post, on the frozen gold: the posts that neither learnt from.
+
+    Where the serving version kept no answers of its own there is nothing to compare, save the user's held-out posts,
+    which no version learns from: these it is asked about now.
+    """
+    old = _gold.read(serving) or Gold(np.zeros(0, dtype=np.uint64), {})
+    if made.own:
+        old = _with(old, _gold.asked(FastTier(_artifact.read(serving)), QUESTIONS, made.own))
+    return _gold.compare(old, made.gold, QUESTIONS, made.held)
+
+
+def _with(old: Gold, more: Gold) -> Gold:
+    """Add answers about other posts; a post that is there already stays as it was."""
+    fresh = ~np.isin(more.posts, old.posts)
+    none = np.zeros(0, dtype=np.int64)
+    said = {
+        label: np.concatenate((old.said.get(label, none), told[fresh])) for label, told in more.said.items()
+    }
+    return Gold(np.concatenate((old.posts, more.posts[fresh])), said)
+
+
+def objections(
+    made: Made, serving: Path, found: Sequence[Compared], questions: Sequence[Question] = QUESTIONS
+) -> list[str]:
     """Return why a version should not serve instead of the one in ``serving``; empty when it may.
 
-    It has to be measured on the same parts, be worse at no question there by more than half a point of F1, and be
-    better at one of ``questions``, here or on the user's held-out posts.
+    It has to be measured on the same parts, be worse at no question there (beyond chance, or by more than half a point
+    of F1), and be better at one of ``questions``.
     """
     old = _artifact.evaluation(serving)
     if old.get("held_out_parts") != made.evaluation["held_out_parts"]:
         return ["the serving version was measured on other parts; choose by 'huiyin models use' yourself"]
-    gains = _gains(made.evaluation["held_out"], old["held_out"])
+    if not found:
+        return ["the serving version kept no answers to compare with; choose by 'huiyin models use' yourself"]
     faults = [
-        f"{label}: F1 {gain:+.3f} on the test parts" for label, gain in gains.items() if gain < -_TOLERANCE
+        f"{one.question}: F1 {one.gain:+.3f} on {one.n} held-out posts"
+        for one in found
+        if one.worse or one.gain < -_TOLERANCE
     ]
-    wanted = [str(question.label) for question in questions]
-    better_here = any(gains.get(label, 0.0) > 0 for label in wanted)
-    return (
-        faults
-        if faults or better_here or _better_on_data(made, serving, wanted)
-        else ["no question is answered better"]
-    )
-
-
-def _gains(new: Mapping[str, Any], old: Mapping[str, Any]) -> dict[str, float]:
-    return {label: new[label]["f1"] - old[label]["f1"] for label in new if label in old}
-
-
-def _better_on_data(made: Made, serving: Path, wanted: Sequence[str]) -> bool:
-    new = made.evaluation.get("data_held_out", {})
-    return any(
-        new[label]["f1"] > old for label, old in _serving_on_data(made, serving).items() if label in wanted
-    )
-
-
-def _serving_on_data(made: Made, serving: Path) -> dict[str, float]:
-    """Return question -> F1 of the serving version on the user's held-out posts."""
-    held = made.held
-    if not held:
-        return {}
-    figures = _figures(FastTier(_artifact.read(serving)), held, fewest=_ENOUGH)
-    return {label: found["f1"] for label, found in figures.items()}
+    wanted = {str(question.label) for question in questions}
+    if faults or any(one.gain > 0 for one in found if one.question in wanted):
+        return faults
+    return ["no question is answered better"]

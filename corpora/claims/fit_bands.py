@@ -69,9 +69,8 @@ def main() -> None:
     score = 1 / (1 + np.exp(-offset - features @ slopes))
     for level in np.arange(0.05, 0.96, 0.05):
         said = score >= level
-        print(
-            f"{level:.2f} said {said.sum()} right {told[said].mean():.3f} of all right {told[said].sum() / told.sum():.3f}"
-        )
+        share = told[said].sum() / told.sum()
+        sys.stdout.write(f"{level:.2f} said {said.sum()} right {told[said].mean():.3f} of all {share:.3f}\n")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,6 +14,7 @@ from monitor.core.errors import BadInput
 from monitor.words import _
 
 if TYPE_CHECKING:
+    from classifiers._gold import Compared
     from classifiers._question import Question
     from classifiers._version import Made
 
@@ -100,6 +102,8 @@ def train(
     promoted = promote and _promoted(context, made, question)
     f1 = {label: figures["f1"] for label, figures in made.evaluation["held_out"].items()}
     emit({"version": made.model.version, "folder": str(folder), "held_out_f1": f1, "promoted": promoted})
+    if promote and not promoted:
+        raise typer.Exit(1)
 
 
 def _question(task: str) -> Question | None:
@@ -150,10 +154,27 @@ def _promoted(context: typer.Context, made: Made, question: Question | None) -> 
     from monitor.cli.models import folder
 
     asked = QUESTIONS if question is None else (question,)
-    why = _version.objections(made, _artifact.active_folder(folder()), asked)
+    serving = _artifact.active_folder(folder())
+    found = _version.compared(made, serving)
+    _show(context, found)
+    why = _version.objections(made, serving, found, asked)
     if why:
         say(context, _("没有换用：{why}").format(why="; ".join(why)))
         return False
     _artifact.use(folder(), made.model.version)
     say(context, _("已换用 {version}，下次启动生效。").format(version=made.model.version))
     return True
+
+
+def _show(context: typer.Context, found: Sequence[Compared]) -> None:
+    """Print what changes for each question on the posts that neither version has learnt from."""
+    from monitor.cli.main import say
+
+    say(context, _("在留出的帖文上与正在服务的版本逐条比较（配对自助法，95% 区间）："))
+    for one in found:
+        low, high = one.interval
+        verdict = _("变差") if one.worse else _("变好") if one.better else _("在误差之内")
+        say(
+            context,
+            f"{one.question:10} n={one.n:<5} {one.old:.3f} -> {one.new:.3f}  {one.gain:+.3f} [{low:+.3f}, {high:+.3f}]  {verdict}",
+        )

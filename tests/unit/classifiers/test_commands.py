@@ -71,7 +71,7 @@ def test_every_line_is_answered_in_order_and_passed_through(data: Path) -> None:
         if not row["grievance"]["flag"]:
             assert row["grievance"]["topic"] is None
             assert row["grievance"]["urgency"] is None
-        assert row["tier"] == "fast"
+        assert row["tier"] in ("fast", "deep")
         assert row["models"]["spam"].startswith("spam@")
 
 
@@ -134,10 +134,15 @@ def test_the_answers_do_not_depend_on_explain(data: Path) -> None:
 def test_wrong_use_ends_with_two_and_a_missing_tier_with_one(data: Path, tmp_path: Path) -> None:
     assert call("classify", tmp_path / "nothing.jsonl").exit_code == 2
     assert call("classify", "--tier", "huge").exit_code == 2
+    slot = data.parent / "data" / "models-deep"
+    slot.mkdir(parents=True)
+    (slot / "active.json").write_text('{"history": ["deep-gone"]}', encoding="utf-8")
     done = _process("classify", "--tier", "deep", "-", given=b"x")
     assert done.returncode == 1
-    assert "--tier fast" in done.stderr.decode()
+    assert "deep-gone" in done.stderr.decode()
     assert done.stdout == b""
+    (row,) = objects(call("classify", "--tier", "fast", given="收到"))
+    assert row["tier"] == "fast"
 
 
 def test_a_damaged_model_ends_with_one_and_a_mend(data: Path, made: Made, tmp_path: Path) -> None:
@@ -343,6 +348,8 @@ def test_train_promotes_only_what_is_better(data: Path, corpus: Path, made: Made
     call("models", "use", "1.0")
     same = call("train", "all", "--version", "1.1", "--corpus", corpus, "--promote-if-better")
     assert objects(same)[0]["promoted"] is False
+    assert same.exit_code == 1
+    assert "spam" in same.stderr
     assert "1.1" not in objects(call("classify", given="x"))[0]["models"]["spam"]
     own = tmp_path / "own.jsonl"
     _write(
@@ -367,7 +374,7 @@ def test_train_writes_into_a_folder_of_its_own(data: Path, corpus: Path, tmp_pat
     out = call("train", "all", "--version", "3.0", "--corpus", corpus, "--out", tmp_path / "new")
     assert out.exit_code == 0
     assert sorted(path.name for path in (tmp_path / "new").iterdir()) == [
-        "card.md", "evaluation.json", "manifest.json", "weights.npz",
+        "card.md", "evaluation.json", "gold.npz", "manifest.json", "weights.npz",
     ]  # fmt: skip
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from classifiers import _artifact, _train, _version
+from classifiers._gold import Compared, Gold
 from classifiers._registry import BY_LABEL, QUESTIONS
 from classifiers._version import Made
 from classifiers.fast import FastTier, load
@@ -182,34 +183,67 @@ def test_a_version_that_could_not_be_written_is_not_there(tmp_path: Path) -> Non
 # --- is it better? ---------------------------------------------------------------------------------
 
 
-def _with_f1(made: Made, **f1: float) -> Made:
-    held = {
-        label: {**figures, "f1": f1.get(label, 0.8)} for label, figures in made.evaluation["held_out"].items()
-    }
-    return replace(made, evaluation={**made.evaluation, "held_out": held})
+def _gain(question: str, gain: float, wide: float = 0.02) -> Compared:
+    return Compared(question, 500, 0.8, 0.8 + gain, gain, (gain - wide, gain + wide))
 
 
 @pytest.mark.parametrize(
-    ("new", "question", "better"),
+    ("gains", "question", "better"),
     [
-        ({"spam": 0.9}, Label.SPAM, True),
-        ({"spam": 0.8}, Label.SPAM, False),
-        ({"abuse": 0.9}, Label.SPAM, False),
-        ({"spam": 0.9, "abuse": 0.7}, Label.SPAM, False),
-        ({"spam": 0.9, "abuse": 0.797}, Label.SPAM, True),
+        ({"spam": 0.1}, Label.SPAM, True),
+        ({"spam": 0.0}, Label.SPAM, False),
+        ({"abuse": 0.1}, Label.SPAM, False),
+        ({"spam": 0.1, "abuse": -0.1}, Label.SPAM, False),
+        ({"spam": 0.1, "abuse": -0.003}, Label.SPAM, True),
     ],
 )
 def test_better_means_better_at_the_question_and_worse_nowhere(
-    made: Made, tmp_path: Path, new: dict[str, float], question: Label, better: bool
+    made: Made, tmp_path: Path, gains: dict[str, float], question: Label, better: bool
 ) -> None:
-    _with_f1(made).save(tmp_path / "old")
-    objections = _version.objections(_with_f1(made, **new), tmp_path / "old", [BY_LABEL[question]])
-    assert (objections == []) is better
+    made.save(tmp_path / "old")
+    found = [_gain(name, gain) for name, gain in gains.items()]
+    assert (_version.objections(made, tmp_path / "old", found, [BY_LABEL[question]]) == []) is better
+
+
+def test_a_small_loss_that_is_certain_is_a_regression(made: Made, tmp_path: Path) -> None:
+    made.save(tmp_path / "old")
+    found = [_gain("spam", 0.1), _gain("abuse", -0.004, wide=0.001)]
+    assert found[1].worse
+    assert _version.objections(made, tmp_path / "old", found, [BY_LABEL[Label.SPAM]]) != []
 
 
 def test_versions_measured_on_other_parts_are_not_compared(made: Made, tmp_path: Path) -> None:
     replace(made, evaluation={**made.evaluation, "held_out_parts": ["part1"]}).save(tmp_path / "old")
-    assert _version.objections(made, tmp_path / "old") != []
+    assert _version.objections(made, tmp_path / "old", [_gain("spam", 0.1)]) != []
+
+
+def test_a_version_without_kept_answers_is_not_compared(made: Made, tmp_path: Path) -> None:
+    made.save(tmp_path / "old")
+    (tmp_path / "old" / "gold.npz").write_bytes(b"broken")
+    found = _version.compared(made, tmp_path / "old")
+    assert found == []
+    assert _version.objections(made, tmp_path / "old", found) != []
+
+
+def test_the_same_answers_gain_nothing_and_worse_ones_lose_beyond_chance(made: Made, tmp_path: Path) -> None:
+    """Pairs are by post: a version that errs on a third of the posts is worse, whatever the noise of F1."""
+    made.save(tmp_path / "old")
+    assert {one.gain for one in _version.compared(made, tmp_path / "old")} == {0.0}
+    spoilt = made.gold.said["spam"].copy()
+    spoilt[::3] = 1 - spoilt[::3]
+    worse = replace(made, gold=Gold(made.gold.posts, {**made.gold.said, "spam": spoilt}))
+    (spam,) = (one for one in _version.compared(worse, tmp_path / "old") if one.question == "spam")
+    assert spam.worse
+    assert spam.interval[0] <= spam.gain <= spam.interval[1] < 0
+    truth = np.array([row["spam"] for row in little_corpus.rows(3, "l3")])
+    hits = 2 * (spoilt & truth).sum() / (spoilt.sum() + truth.sum())
+    assert spam.new == pytest.approx(hits, abs=1e-4)
+
+
+def test_kept_answers_hold_no_text(made: Made, tmp_path: Path) -> None:
+    made.save(tmp_path / "old")
+    with np.load(tmp_path / "old/gold.npz") as arrays:
+        assert {arrays[name].dtype.kind for name in arrays.files} <= {"u", "i"}
 
 
 def test_a_users_posts_can_make_it_better(made: Made, corpus: Path, tmp_path: Path) -> None:
@@ -226,7 +260,8 @@ def test_a_users_posts_can_make_it_better(made: Made, corpus: Path, tmp_path: Pa
     assert taught.evaluation["data_held_out"]["spam"]["f1"] > 0.95
     assert "own.jsonl.gz (as given by the user)" in taught.model.card
     made.save(tmp_path / "old")
-    assert _version.objections(taught, tmp_path / "old", [BY_LABEL[Label.SPAM]]) == []
+    found = _version.compared(taught, tmp_path / "old")
+    assert _version.objections(taught, tmp_path / "old", found, [BY_LABEL[Label.SPAM]]) == []
 
 
 def test_data_teaches_the_named_question_alone(tmp_path: Path) -> None:
