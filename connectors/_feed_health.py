@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Final
 from urllib.parse import urlsplit
 
 from connectors._feed_watch import Elsewhere, Gone, Refused, Source
+from connectors._limits import from_text
 from monitor.core.errors import ConnectorError, Malformed, RateLimited
 from monitor.words import _
+
+GAP_TOLD: Final = timedelta(days=7)
+"""How long a gap is told."""
 
 
 def _name(place: int, source: Source) -> str:
@@ -50,11 +56,16 @@ def reading(sources: Sequence[Source]) -> str:
     return words.format(n=len(sources))
 
 
+def _is_fresh(gap_at: str) -> bool:
+    at = from_text(gap_at, UTC)
+    return at is not None and datetime.now(UTC) - at < GAP_TOLD
+
+
 def remarks(sources: Sequence[Source]) -> list[str]:
     """Return in words what a person should know although everything can be read."""
     said = []
     for place, source in enumerate(sources, 1):
-        if source.row.gap_at:
+        if _is_fresh(source.row.gap_at):
             words = _("在 {at} 前后可能漏了帖子：两次查看之间条目太多，请把 poll_seconds 调小。")
             said.append(_name(place, source) + words.format(at=source.row.gap_at[:16].replace("T", " ")))
         if source.moved_to:

@@ -86,8 +86,9 @@ class Watch:
         self._source = source
         self._seen = seen
         self._pace = pace
-        self._closed = asyncio.Event()
-        self._hurry = asyncio.Event()
+        self._is_closed = False
+        self._is_hurried = False
+        self._wake = asyncio.Event()
         self._next_whole = 0.0
         self._failures = 0
         self._told = ""
@@ -98,13 +99,15 @@ class Watch:
 
     def hurry(self) -> None:
         """Look at the whole window soon: something happened that may concern many posts."""
-        self._hurry.set()
+        self._is_hurried = True
+        if self.trouble is None:
+            self._wake.set()
 
     async def posts(self, cursor: str | None) -> AsyncIterator[Incoming]:
         """Yield what is new after ``cursor`` until closed; waits and tries again by itself."""
         self._seen.load(cursor)
         self._told, self._next_whole = self._seen.cursor(), 0.0
-        while not self._closed.is_set():
+        while not self._is_closed:
             try:
                 async with aclosing(self._look()) as batches:
                     async for batch in batches:
@@ -126,23 +129,19 @@ class Watch:
         return float(min(longest, 2.0 ** min(self._failures, 16) / 2))
 
     async def _rest(self, seconds: float) -> None:
-        waits = {asyncio.ensure_future(self._closed.wait())}
-        if self.trouble is None:
-            waits.add(asyncio.ensure_future(self._hurry.wait()))
-        try:
-            await asyncio.wait(waits, timeout=max(seconds, 0.001), return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for wait in waits:
-                wait.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.gather(*waits, return_exceptions=True)
+        # no second task here: one that is awaited on the way out may swallow a cancellation
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(max(seconds, 0.001)):
+                await self._wake.wait()
 
     # --- one look ------------------------------------------------------------------------------------
 
     async def _look(self) -> AsyncGenerator[Incoming, None]:
         now = asyncio.get_running_loop().time()
-        is_whole = now >= self._next_whole or self._hurry.is_set()
-        self._hurry.clear()
+        is_whole = now >= self._next_whole or self._is_hurried
+        self._is_hurried = False
+        if not self._is_closed:
+            self._wake.clear()
         rows, lowest = await self._rows(is_whole)
         for batch in self._compare(rows):
             yield batch
@@ -253,12 +252,13 @@ class Watch:
             elif self._seen.note_gone(number):
                 gone.append(self._source.read({**row, "id": number, "pid": number}, PostKind.REMOVAL))
         if len(absent) > ASKED_AT_ONCE:
-            self._hurry.set()
+            self.hurry()
         return gone
 
     def close(self) -> None:
         """End :meth:`posts`."""
-        self._closed.set()
+        self._is_closed = True
+        self._wake.set()
 
 
 __all__ = ["Pace", "Row", "Source", "Standing", "Watch"]

@@ -121,7 +121,7 @@ class Discourse:
             return Response(405, headers={"Allow": "POST"})
         given = header(request.headers, "X-Discourse-Event-Signature")
         if not sha256_signed(self._settings.secrets, given, request.body):
-            self.counts["refused.signature"] += 1
+            self.counts["refused.signature" if given else "refused.stranger"] += 1
             return Response(403)
         if len(request.body) > MAX_ITEM:
             return Response(413)

@@ -91,7 +91,8 @@ class FeedChannel:
 
     async def _rest(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._closed.wait(), max(seconds, 0.001))
+            async with asyncio.timeout(max(seconds, 0.001)):
+                await self._closed.wait()
 
     async def _look(self, source: Source) -> tuple[RawPost | Broken, ...]:
         """Fetch one feed and return what is new; a failure delays this feed and no other."""

@@ -380,6 +380,8 @@ async def test_check_tells_of_pushes() -> None:
         headers, body = fake.push_of("post_created", fake.post("停水"))
         (route,) = forum.routes()
         assert route.handle is not None
+        await route.handle(Request("POST", route.path, {}, {}, b"a stranger"))
+        assert (await forum.check()).ok, "whoever signs nothing says nothing of our settings"
         await route.handle(Request("POST", route.path, headers, {}, body + b" "))
         told = await forum.check()
         assert not told.ok

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import time
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from forum_scene import listening, make_feed, more, notices
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from connectors._feed_health import remarks
 from connectors._feed_read import decode, read_feed
 from connectors._feed_watch import KNOWN, Source, compare, cursor_of, load
 from connectors.feed import connector
@@ -109,6 +109,9 @@ async def test_a_gap_is_recorded_and_told() -> None:
         async with listening(again, desk):
             await more(asked(fake))
             assert "可能漏了帖子" in (await again.check()).message, "it is told after a restart too"
+    source = again._sources[0]
+    source.row.gap_at = "2026-01-01T00:00:00+00:00"
+    assert not remarks([source]), "and not for ever"
 
 
 @asyncs
@@ -268,11 +271,9 @@ def test_a_secret_in_the_address_of_a_feed_is_not_kept() -> None:
 @pytest.mark.parametrize("coding", ["utf-8", "utf-16", "gbk"])
 @pytest.mark.parametrize("levels", [2, 9, 13])
 def test_a_bomb_is_refused_before_it_is_read(coding: str, levels: int) -> None:
-    begun = time.process_time()
     with pytest.raises(Malformed) as told:
         read_feed("pinglun", ADDRESS, bomb(levels, coding))
     assert told.value.reason == "xml_entity"
-    assert time.process_time() - begun < 2.0
 
 
 def test_an_outside_entity_is_never_looked_up(tmp_path: Path) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,7 +15,11 @@ from connectors._html import words_in
         ("<p>三食堂<br>停水</p><p>两天了</p>", "三食堂\n停水\n\n两天了", None),
         ("停水 1 &lt; 2 &amp;amp; 3", "停水 1 < 2 &amp; 3", None),
         ("<blockquote>昨天修好<blockquote>里</blockquote></blockquote>没有", "没有", "昨天修好\n里"),
-        ('<aside class="quote"><div>张三：</div><blockquote>旧话</blockquote></aside>新话', "新话", "张三：\n\n旧话"),
+        (
+            '<aside class="quote"><div>张三：</div><blockquote>旧话</blockquote></aside>新话',
+            "新话",
+            "张三：\n\n旧话",
+        ),
         ("<aside class='onebox'>卡片</aside>话", "卡片\n话", None),
         ("看<script>alert('天机')</script><style>a{}</style>这里<!-- 天机 -->", "看这里", None),
         ('<img class="emoji" alt=":cry:"> <img src="a.png" alt="a.png">', ":cry: [图片]", None),
@@ -36,13 +38,13 @@ def test_words_of_a_page(html: str, own: str, quoted: str | None) -> None:
 
 
 @pytest.mark.parametrize(
-    "part", ["<", "<!--", "<a ", '<a href="x', "&", "<![", "</", "<blockquote>", "<div>", "<?", "<a b='", "<td>"]
+    "part",
+    ["<", "<!--", "<a ", '<a href="x', "&", "<![", "</", "<blockquote>", "<div>", "<?", "<a b='", "<td>"],
 )
 def test_broken_markup_costs_little(part: str) -> None:
-    """Python's own parser takes minutes for some of these."""
-    begun = time.process_time()
-    words_in(part * (400_000 // len(part)))
-    assert time.process_time() - begun < 20.0
+    """Python's own parser alone takes minutes for some of these: then this test does not end."""
+    own, _quoted = words_in(part * (400_000 // len(part)))
+    assert len(own) <= 20_000
 
 
 @given(st.text())
