@@ -1,12 +1,14 @@
 """Answering letters by SMTP inside their thread, and looking into the folder of sent letters (rule E-03).
 
-Before a letter leaves, its copy is put into that folder as a draft; when the server has taken the letter, the copy
-stops being one. So a copy tells: none, surely not sent; a draft, nobody knows; no draft, sent.
+When the server has taken sender and recipient, and before the letter itself, a copy is put into that folder as a
+draft; when the server has taken the letter, the copy stops being one. So a copy tells: none, surely not sent; a draft, nobody knows; no draft, sent.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import format_datetime
@@ -80,21 +82,25 @@ class Hand:
     async def _send(self, line: Line, effect: Effect, head: Head, letter: bytes, smtp: _smtp.Door) -> str:
         message_id = self.message_id(effect)
         receipt = f"mail:{message_id[1:33]}"
-        copy: int | None = None
-        if self._box.keep_sent:
-            folder = await self._open_sent(line)
-            if any(DRAFT not in flags for _uid, flags in await self._copies(line, message_id)):
-                return receipt
-            copy = await self._draft(line, folder, message_id, letter)
-        try:
+        copies: list[int] = []
+        if not self._box.keep_sent:
             await _smtp.deliver(smtp, self._box.address, [head.answer_to], letter)
+            return receipt
+        folder = await self._open_sent(line)
+        if any(DRAFT not in flags for _uid, flags in await self._copies(line, message_id)):
+            return receipt
+
+        async def draft() -> None:
+            copies.append(await self._draft(line, folder, message_id, letter))
+
+        try:
+            await _smtp.deliver(smtp, self._box.address, [head.answer_to], letter, draft)
         except Uncertain:
             raise
         except (Unavailable, Rejected):
-            await self._forget(line, copy)
+            await self._forget(line, copies)
             raise
-        if copy is not None:
-            await self._mark_sent(line, copy)
+        await self._mark_sent(line, copies[0])
         return receipt
 
     # --- the letter that is answered -----------------------------------------------------------------
@@ -188,20 +194,16 @@ class Hand:
             )
         return drafts[-1][0]
 
-    async def _forget(self, line: Line, copy: int | None) -> None:
+    async def _forget(self, line: Line, copies: Sequence[int]) -> None:
         """Take back the copy of a letter that was not sent; one that stays is taken by the next attempt."""
-        if copy is not None:
-            try:
+        with contextlib.suppress(Unavailable, Rejected):
+            for copy in copies:
                 await line.do(line.session.erase, copy)
-            except (Unavailable, Rejected):
-                return
 
     async def _mark_sent(self, line: Line, copy: int) -> None:
         """Say of the copy that it was sent; where that fails, reading back leaves it to a person."""
-        try:
+        with contextlib.suppress(Unavailable, Rejected):
             await line.do(line.session.flag, copy, "-", "\\Draft")
-        except (Unavailable, Rejected):
-            return
 
     async def read_back(self, effect: Effect) -> str | None:
         """Look whether an effect happened (see ``Connector.read_back``)."""

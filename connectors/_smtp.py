@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import ssl
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from email.header import Header
@@ -97,14 +97,29 @@ def _is_distrust(error: BaseException) -> bool:
     return False
 
 
-async def deliver(door: Door, sender: str, recipients: Sequence[str], letter: bytes) -> None:
+async def deliver(
+    door: Door,
+    sender: str,
+    recipients: Sequence[str],
+    letter: bytes,
+    ready: Callable[[], Awaitable[None]] | None = None,
+) -> None:
     """Hand one letter to the server for all recipients or for none.
+
+    Args:
+        door: how the server is reached.
+        sender: address of the envelope.
+        recipients: addresses that get it.
+        letter: as it leaves.
+        ready: called when the server has taken sender and recipients, just before the letter itself.
 
     Raises: Unavailable (surely not taken; try again), Rejected (surely not taken; trying again will not help),
         Uncertain (the letter went out and the answer to it did not come).
     """
     async with signed_in(door) as smtp:
         await _envelope(smtp, sender, recipients)
+        if ready is not None:
+            await ready()
         try:
             await smtp.data(letter)
         except aiosmtplib.SMTPResponseException as error:

@@ -62,7 +62,7 @@ class Settings:
     )
     first_days: int = setting("Days back from which letters are read on the first connection.", 30)
     poll_seconds: float = setting("Seconds between two looks into the box.", 60.0)
-    call_seconds: float = setting("Seconds to wait for an answer of a server.", 30.0)
+    call_seconds: float = setting("Seconds to wait for an answer of a server.", 10.0)
     retry_seconds: float = setting("Longest wait after a failed look.", 300.0)
     trusted_ca: str = setting(
         "File with the certificate of the university's own authority, if it has one.", ""
