@@ -253,6 +253,17 @@ class Book:
 
     # --- a whole look --------------------------------------------------------------------------------
 
+    def is_missing_again(self, seen: Collection[str], above: int) -> bool:
+        """Say whether :meth:`settle` would tell a removal."""
+        told = (Mark.TOLD, Mark.WAITS)
+        return any(
+            key not in seen
+            and known.order > above
+            and known.mark in told
+            and (known.missing or key in self.ours)
+            for key, known in self._known.items()
+        )
+
     def settle(self, seen: Collection[str], above: int) -> list[Item]:
         """Return what is gone of the comments above a place: absent from two looks in a row, or removed by us."""
         gone: list[Item] = []

@@ -94,7 +94,7 @@ class CommentSystem:
         self.system = system
         self.capabilities = platform.capabilities
         self._platform = platform
-        self._watch = Watch(book, platform.page, pace)
+        self._watch = Watch(book, platform.page, self._prove, pace)
 
     # --- listening -----------------------------------------------------------------------------------
 
@@ -103,6 +103,13 @@ class CommentSystem:
         async with aclosing(self._watch.posts(cursor)) as batches:
             async for batch in batches:
                 yield batch
+
+    async def _prove(self) -> None:
+        """Refuse to believe that comments are gone while the account may not see all of them."""
+        if await self._platform.prove():
+            raise Rejected(
+                "the account may no longer see every comment; what is missing is not taken for removed"
+            )
 
     def routes(self) -> Sequence[Route]:
         """Return none: what these systems push is not signed, so they are looked at instead."""

@@ -33,12 +33,20 @@ class Watch:
     Args:
         book: what is known.
         page: returns a page of the list, counted from 1.
+        prove: raises when the credential no longer shows everything; asked before anything is told to be gone.
         pace: how often to look.
     """
 
-    def __init__(self, book: Book, page: Callable[[int], Awaitable[Page]], pace: Pace) -> None:
+    def __init__(
+        self,
+        book: Book,
+        page: Callable[[int], Awaitable[Page]],
+        prove: Callable[[], Awaitable[None]],
+        pace: Pace,
+    ) -> None:
         self.book = book
         self._page = page
+        self._prove = prove
         self._pace = pace
         self._closed = asyncio.Event()
         self.looks = 0
@@ -104,8 +112,11 @@ class Watch:
             is_end = page.last or self._is_before_history(page)
             is_done = is_end or reached < until
             self._note(number, is_done or reached < floor)
-            if is_done:
-                items += [] if resumed else book.settle(seen, _EVERYTHING if page.last else reached)
+            if is_done and not resumed:
+                above = _EVERYTHING if page.last else reached
+                if book.is_missing_again(seen, above):
+                    await self._prove()
+                items += book.settle(seen, above)
             book.trim()
             if items or book.cursor() != before:
                 yield Incoming(tuple(items), book.cursor())

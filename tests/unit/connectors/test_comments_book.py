@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from connectors._comments_book import Book, Mark, Page, Row, State, items_in_order
 from connectors._comments_watch import Pace, Watch
+from monitor.core.errors import Rejected
 from monitor.core.model import Broken, PostKind, RawPost
 from monitor.core.ports import Incoming
 
@@ -155,9 +156,15 @@ class Site:
     def __init__(self, count: int = 0, per: int = 10) -> None:
         self.rows = {number: row(number, f"第 {number} 条") for number in range(1, count + 1)}
         self.per = per
-        self.asked = 0
+        self.asked = self.proved = 0
+        self.is_blind = False
         self.tells_total = True
         self.between: dict[int, Any] = {}
+
+    async def prove(self) -> None:
+        self.proved += 1
+        if self.is_blind:
+            raise Rejected("the account sees nothing")
 
     async def page(self, number: int) -> Page:
         self.asked += 1
@@ -170,7 +177,7 @@ class Site:
 
 
 async def look(site: Site, made: Book, times: int = 1, whole: bool = True) -> list[Incoming]:
-    watch = Watch(made, site.page, PACE)
+    watch = Watch(made, site.page, site.prove, PACE)
     return [batch for _time in range(times) async for batch in watch._look(whole)]
 
 
@@ -246,6 +253,22 @@ async def test_one_that_appears_late_below_newer_ones_is_not_lost() -> None:
     await look(site, made)
     site.rows[80] = late
     assert posted(await look(site, made)) == {"80": 1}
+
+
+@pytest.mark.asyncio
+async def test_before_anything_is_told_to_be_gone_the_account_is_proved() -> None:
+    site, made = Site(20), book()
+    await look(site, made, 2)
+    site.rows.clear()
+    await look(site, made)
+    assert site.proved == 0
+    site.is_blind = True
+    with pytest.raises(Rejected):
+        await look(site, made)
+    site.is_blind = False
+    (last,) = await look(site, made)
+    assert kinds(list(last.items)) == ["removal"] * 20
+    assert site.proved == 2
 
 
 # --- anything may happen ---------------------------------------------------------------------------

@@ -122,6 +122,22 @@ async def test_a_password_that_ends_while_we_listen_removes_nothing() -> None:
     assert all(isinstance(error, SignInRefused) for error in desk.errors)
 
 
+async def test_an_account_that_may_not_moderate_any_more_removes_nothing() -> None:
+    """WordPress then leaves out what waits, row by row, and says nothing of it."""
+    desk = Desk()
+    async with FakeWordPress() as fake:
+        waiting = fake.comment("等审核的", status="hold")
+        fake.comment("公开的")
+        async with listening(fake, desk):
+            await desk.until(lambda: len(desk.texts) == 2)
+            fake.moderates = False
+            await desk.until(lambda: len(desk.errors) >= 2)
+            fake.moderates = True
+            del fake.comments[waiting.number]
+            await desk.until(lambda: notices(desk, PostKind.REMOVAL))
+    assert all(isinstance(error, Rejected) for error in desk.errors)
+
+
 @pytest.mark.parametrize("hides_counts", [False, True])
 async def test_pages_end_with_or_without_the_counts_of_the_headers(hides_counts: bool) -> None:
     desk = Desk()
@@ -322,19 +338,22 @@ async def test_an_account_that_is_no_administrator_any_more_removes_nothing(sign
     assert all(isinstance(error, Rejected) for error in desk.errors)
 
 
-async def test_comments_shown_beside_their_answers_do_not_count() -> None:
-    """In flat mode an old comment stands again below its newest answer."""
+async def test_an_old_comment_shown_beside_its_newest_answer_ends_no_reading() -> None:
+    """In flat mode it stands again on the first page, out of its order."""
     desk = Desk()
     async with FakeArtalk() as fake:
-        old = fake.comment("很早的一条", at=datetime.now(UTC) - timedelta(days=200))
-        for number in range(120):
+        old = fake.comment("很早的一条", at=datetime.now(UTC) - timedelta(days=20))
+        async with listening(fake, desk) as connector:
+            await desk.until(lambda: desk.texts)
+            await some_looks(desk, connector)
+        for number in range(150):
             fake.comment(f"第 {number} 条")
         fake.comment("答很早的那条", rid=old.number)
-        async with listening(fake, desk, history_days=1.0) as connector:
-            await desk.until(lambda: len(desk.texts) == 121)
+        async with listening(fake, desk) as connector:
+            await desk.until(lambda: len(desk.texts) == 152)
             await some_looks(desk, connector)
-    assert str(old.number) not in desk.texts
     assert set(desk.handed.values()) == {1}
+    assert not notices(desk, PostKind.REMOVAL)
 
 
 async def test_hiding_changes_one_mark_and_keeps_the_rest() -> None:
