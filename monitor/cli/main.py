@@ -37,6 +37,7 @@ MODULES: Final[dict[str, tuple[str, ...]]] = {
     "evaluate": ("evaluate",),
     "train": ("train",),
     "models": ("models",),
+    "learning": ("learn", "reclassify"),
     "bench": ("bench",),
     "queue": ("queue",),
     "cases": ("case", "claim"),

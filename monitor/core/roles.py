@@ -28,6 +28,10 @@ PERMISSIONS: Mapping[str, frozenset[Role]] = {
     "health.replay_parked": frozenset({_A}),
     "health.quarantine_page": frozenset({_A}),
     "ledger.read": STAFF | {_MEMBER},
+    # --- teaching the models: whoever labels sees posts, so no administrator
+    "learning.sample": frozenset({_M, _O}),
+    "learning.accept": frozenset({_M, _O}),
+    "learning.report": frozenset({_A, _O, _M}),
     # --- queue
     "queue.take_next": frozenset({_M, _O, _L}),
     "queue.view": _CASE_STAFF,
