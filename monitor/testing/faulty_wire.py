@@ -151,6 +151,7 @@ class FaultyWire:
         while self.fault is Fault.FLOOD:
             writer.write(b'{"a": [' * 10_000)
             await writer.drain()
+            await asyncio.sleep(0.005)
         writer.write_eof()
         await reader.read()
 

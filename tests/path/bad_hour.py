@@ -47,7 +47,10 @@ from monitor.testing.faulty_wire import Fault, FaultyWire
 GROUP, BOT_GROUP = 700_001, "0F3C" * 8
 CHANNELS: Final = ("qq", "bot", "gzh", "site", "letters", "files")
 HEALTHY: Final = ("letters", "files")
-SETTLING: Final = 120.0
+SETTLING: Final = 300.0
+AT_ONCE: Final = 16
+"""Pushes of one channel on their way together: a sender that repeats everything at once would only hinder itself."""
+
 ANSWER_EVERY: Final = 5.0
 AES: Final = "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG"
 _LATENCY = "latency"
@@ -169,7 +172,7 @@ after = "move"
         (self.folder / "huiyin.toml").chmod(0o600)
 
     async def _until_ready(self) -> None:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 240
         async with aiohttp.ClientSession() as client:
             while time.monotonic() < deadline:
                 with contextlib.suppress(aiohttp.ClientError):
@@ -179,7 +182,7 @@ after = "move"
                 await asyncio.sleep(0.2)
             else:
                 raise RuntimeError((self.folder / "service.log").read_text(encoding="utf-8")[-2000:])
-        await asyncio.wait_for(self.qq.connected.wait(), 60)
+        await asyncio.wait_for(self.qq.connected.wait(), 120)
         app = self.opened()
         try:  # what is said before a bot's first session stands in a cursor is lost to everybody
             while not await asyncio.to_thread(lambda: _cursor(app, "bot")):
@@ -206,6 +209,11 @@ after = "move"
     def opened(self) -> App:
         """Open the store beside the service."""
         return bootstrap.build(config.load(self.folder / "huiyin.toml", self.folder, {}), models=False)
+
+    def log(self) -> str:
+        """Return whether the service still runs, and the end of its log."""
+        assert self.process is not None
+        return f"ended {self.process.poll()}, {(self.folder / 'service.log').read_text(encoding='utf-8')[-3000:]}"
 
     def memory(self) -> int:
         """Return the resident memory of the service in MiB."""
@@ -278,6 +286,10 @@ class Senders:
     waiting: set[asyncio.Task[None]] = field(default_factory=set)
     file: list[str] = field(default_factory=list)
     files: int = 0
+    last: dict[str, str] = field(default_factory=dict)
+    doors: dict[str, asyncio.Semaphore] = field(
+        default_factory=lambda: {name: asyncio.Semaphore(AT_ONCE) for name in CHANNELS}
+    )
 
     async def say(self, channel: str) -> None:
         """Say one thing in a channel."""
@@ -290,7 +302,7 @@ class Senders:
             self._write(text)
         else:
             sending = self._push_wechat(text) if channel == "gzh" else self._push(channel, text)
-            task = asyncio.create_task(sending)
+            task = asyncio.create_task(sending, name=channel)
             self.waiting.add(task)
             task.add_done_callback(self.waiting.discard)
 
@@ -308,12 +320,17 @@ class Senders:
         begun = time.perf_counter()
         pause = 0.2
         while True:
-            with contextlib.suppress(TimeoutError, aiohttp.ClientError, OSError, ValueError):
-                if await send():
+            try:
+                async with self.doors[channel]:
+                    is_taken = await send()
+                if is_taken:
                     self.said.acknowledged[channel].append(time.perf_counter() - begun)
                     return
+                self.last[channel] = "refused"
+            except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
+                self.last[channel] = type(error).__name__
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))
-            pause = min(2.0, pause * 1.5)
+            pause = min(5.0, pause * 2)
 
     async def _push(self, channel: str, text: str) -> None:
         url = f"http://127.0.0.1:{self.place.wires['site'].port}/v1/channels/{channel}/posts"
@@ -334,7 +351,14 @@ class Senders:
         """Write what waits, and wait until every push is acknowledged."""
         while self.file:
             await self.say("files")
-        await asyncio.wait_for(asyncio.gather(*self.waiting), SETTLING)
+        waiting = set(self.waiting)
+        if waiting:
+            _done, pending = await asyncio.wait(waiting, timeout=SETTLING)
+            if pending:
+                names = Counter(task.get_name() for task in pending)
+                raise RuntimeError(
+                    f"never acknowledged: {dict(names)}; last answers {self.last}; {self.place.log()}"
+                )
 
 
 # --- what goes wrong -------------------------------------------------------------------------------
@@ -447,11 +471,13 @@ async def run(seconds: float, rate: float, seed: int, folder: Path, *, faulty: b
     """
     place, said = Place(folder), Said()
     chance, seen, marks = random.Random(seed), Counter[str](), list[str]()
-    await place.start()
-    app = place.opened()
-    timeout = aiohttp.ClientTimeout(total=3.0)
-    background: list[asyncio.Task[None]] = [asyncio.create_task(answer(app, marks))]
+    timeout = aiohttp.ClientTimeout(total=5.0)
+    background: list[asyncio.Task[None]] = []
+    app: App | None = None
     try:
+        await place.start()
+        app = place.opened()
+        background.append(asyncio.create_task(answer(app, marks)))
         async with aiohttp.ClientSession(
             timeout=timeout, connector=aiohttp.TCPConnector(limit=200)
         ) as client:
@@ -484,7 +510,8 @@ async def run(seconds: float, rate: float, seed: int, folder: Path, *, faulty: b
         return _outcome(place, app, said, marks, quiet, seen)
     finally:
         await _stop(background)
-        app.close()
+        if app is not None:
+            app.close()
         await place.stop()
 
 

@@ -123,7 +123,7 @@ async def ask(gzh: FakeWeChat, url: str, seconds: float) -> list[float]:
 
 
 async def _ready(port: int) -> None:
-    async with aiohttp.ClientSession() as client, asyncio.timeout(60):
+    async with aiohttp.ClientSession() as client, asyncio.timeout(240):
         while True:
             try:
                 async with client.get(f"http://127.0.0.1:{port}/healthz") as answer:
