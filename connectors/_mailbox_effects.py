@@ -18,7 +18,7 @@ from connectors import _smtp
 from connectors._limits import clean_text
 from connectors._mailbox_imap import Door, Line, NoFolder, line_to
 from connectors._mailbox_letter import AUTOMATIC, OWN_ID, Head, bare_subject, head_of, key_of, parsed
-from monitor.core.errors import Malformed, Rejected, Unavailable, Uncertain
+from monitor.core.errors import Malformed, Rejected, Unavailable
 from monitor.core.model import Effect, EffectKind
 
 DRAFT: Final = b"\\draft"
@@ -95,9 +95,7 @@ class Hand:
 
         try:
             await _smtp.deliver(smtp, self._box.address, [head.answer_to], letter, draft)
-        except Uncertain:
-            raise
-        except (Unavailable, Rejected):
+        except (Unavailable, Rejected):  # not Uncertain: then the draft stays, and says that nobody knows
             await self._forget(line, copies)
             raise
         await self._mark_sent(line, copies[0])

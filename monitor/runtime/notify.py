@@ -30,7 +30,7 @@ from monitor.runtime.intake import pause_after
 from monitor.usecases import alerts
 from monitor.usecases.alerts import Due, Wanted
 
-LOOK_SECONDS: Final = 5.0
+LOOK_SECONDS: Final = 10.0
 PRUNE_SECONDS: Final = 86_400.0
 _log = logs.get("notify")
 
