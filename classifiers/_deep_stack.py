@@ -14,7 +14,8 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-PRICE: Final = 0.02  # deep answers are dear: fifty of them have to save one false alarm
+PRICES: Final = (0.005, 0.01, 0.015, 0.02, 0.03, 0.04, 0.06, 0.08, 0.12, 0.2, 0.3, 0.5)
+"""What a deep answer may cost in false alarms: at 0.02, fifty of them have to save one false alarm."""
 _EDGE: Final = 1e-4
 _FIRM: Final = 1e-3  # how strongly the weights are held back
 
@@ -122,9 +123,7 @@ def cost(chance: Floats, truth: Truth, threshold: float, miss: float) -> Floats:
     return costs
 
 
-def fit_band(
-    fast: Floats, both: Floats, truth: Truth, threshold: float, miss: float, price: float = PRICE
-) -> Band:
+def fit_band(fast: Floats, both: Floats, truth: Truth, threshold: float, miss: float, price: float) -> Band:
     """Return the band round the operating point in which asking the deep tier saves most after its price.
 
     Args:

@@ -22,7 +22,7 @@ from classifiers._deep_base import Base
 from classifiers._deep_card import card
 from classifiers._deep_fit import Lesson, Truths
 from classifiers._deep_net import Net, OwnHead, answers
-from classifiers._deep_stack import PRICE, Band, Mix, cost, fit, fit_band, mixed, unsure
+from classifiers._deep_stack import PRICES, Band, Mix, cost, fit, fit_band, mixed, unsure
 from classifiers._deep_words import numbered
 from classifiers._evaluate import evaluate_answers
 from classifiers._measure import average_precision
@@ -35,6 +35,9 @@ from classifiers.fast import FastTier
 from monitor.core.errors import ClassifierError
 
 FOLDS: Final = 3
+_MOST: Final = (
+    0.07  # share of posts that the cascade may ask about: what keeps 5,000 posts a second on one core
+)
 _LEAST: Final = 0.002  # gain in PR-AUC (or accuracy) from which a question is given to the deep tier
 
 Floats = npt.NDArray[np.float64]
@@ -68,12 +71,14 @@ class Counted:
 
     Attributes:
         mixes, bands: see :class:`classifiers._deep_artifact.DeepModel`.
+        price: what a deep answer costs in false alarms, for the bands.
         evaluation: tier -> question -> figures, on the test parts and over all parts.
     """
 
     mixes: Mapping[str, Mix]
     bands: Mapping[str, Band]
     evaluation: dict[str, Any]
+    price: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +199,7 @@ def count(learnt: Scored, held: Scored, questions: Sequence[Question]) -> Counte
         "unsure": {
             "held_out": _share(held, tried.bands),
             "cross_validated": _share(everything, final.bands),
-            "price": PRICE,
+            "price": final.price,
         },
         "counts": {
             str(q.label): {"held_out": str(q.label) in tried.mixes, "shipped": str(q.label) in final.mixes}
@@ -232,8 +237,11 @@ def _asked(scored: Scored, questions: Sequence[Question], question: Question) ->
 
 
 def _decided(scored: Scored, questions: Sequence[Question]) -> Counted:
-    """Give the deep tier a say where it makes answers better, and bands where asking it pays."""
-    mixes, bands = {}, {}
+    """Give the deep tier a say where it makes answers better, and bands where asking it pays.
+
+    The price of an answer is the lowest at which the cascade stays within its share of posts.
+    """
+    mixes, yes_no = {}, []
     for question in questions:
         asked = _asked(scored, questions, question)
         mix = fit(asked.fast, asked.deep, asked.truth)
@@ -242,10 +250,23 @@ def _decided(scored: Scored, questions: Sequence[Question]) -> Counted:
             continue
         mixes[str(question.label)] = mix
         if not question.values:
-            bands[str(question.label)] = fit_band(
-                asked.fast[:, 0], both[:, 0], asked.truth, question.threshold, question.miss_cost
+            yes_no.append((asked, both))
+    bands: dict[str, Band] = {}
+    for price in PRICES:
+        bands = {
+            str(asked.question.label): fit_band(
+                asked.fast[:, 0],
+                both[:, 0],
+                asked.truth,
+                asked.question.threshold,
+                asked.question.miss_cost,
+                price,
             )
-    return Counted(mixes, bands, {})
+            for asked, both in yes_no
+        }
+        if _share(scored, bands) <= _MOST:
+            break
+    return Counted(mixes, bands, {}, price)
 
 
 def _helps(asked: _Asked, both: Floats) -> bool:

@@ -6,7 +6,7 @@ it is weighed with the fast tier's answer (``_deep_stack``), with weights measur
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, cast
@@ -322,25 +322,34 @@ def load(folder: Path | None = None) -> Cascade:
     Raises:
         ClassifierError: a version is damaged, or onnxruntime is not installed.
     """
-    return _load(folder, everything=True)
-
-
-def load_auto(folder: Path | None = None) -> Cascade | FastTier:
-    """Load the cascade, or the fast tier alone where there is no onnxruntime or no deep version.
-
-    Raises:
-        ClassifierError: a version is damaged.
-    """
-    if not available() or not (_deep_artifact.active_folder(folder) / "manifest.json").exists():
-        return fast.load(_quick_folder(folder))
-    return _load(folder, everything=False)
-
-
-def _load(folder: Path | None, everything: bool) -> Cascade:
     quick = fast.load(_quick_folder(folder))
     if not available():
         raise ClassifierError(WHY_MISSING)
-    return Cascade(quick, DeepTier(_deep_artifact.read(_deep_artifact.active_folder(folder))), everything)
+    model = _deep_artifact.read(_deep_artifact.active_folder(folder))
+    return Cascade(quick, DeepTier(model), everything=True)
+
+
+def load_auto(
+    folder: Path | None = None, say: Callable[[str], None] = lambda _words: None
+) -> Cascade | FastTier:
+    """Load the cascade, or the fast tier alone where there is no onnxruntime or no sound deep version.
+
+    Args:
+        folder: the models folder of an installation.
+        say: told why the deep version cannot be used, if so (``huiyin doctor`` tells it too).
+
+    Raises:
+        ClassifierError: the fast version is damaged.
+    """
+    if not available() or not _deep_artifact.active_folder(folder).exists():
+        return fast.load(_quick_folder(folder))
+    try:
+        model = _deep_artifact.read(_deep_artifact.active_folder(folder))
+        return Cascade(fast.load(_quick_folder(folder)), DeepTier(model))
+    except ClassifierError as error:
+        quick = fast.load(_quick_folder(folder))
+        say(str(error))
+        return quick
 
 
 def _quick_folder(folder: Path | None) -> Path:

@@ -54,6 +54,7 @@ def classify(
     figures: dict[str, Any] = {"bench": "classify", "posts": posts, "labels": 8, "rounds": _ROUNDS}
     figures["command"] = _command(texts)
     figures["fast_tier"] = _fast_tier(texts)
+    figures["cascade"] = _cascade([str(row["text"]) for row in rows], sample)
     figures["baselines"] = _baselines(rows, texts[:sample])
     rate = figures["fast_tier"]["posts_per_core_s"]
     figures["ratio_to_baseline"] = {
@@ -106,6 +107,19 @@ def _fast_tier(texts: Sequence[str]) -> dict[str, Any]:
     }
 
 
+def _cascade(texts: Sequence[str], sample: int) -> dict[str, Any]:
+    """Measure both tiers together, and the share of posts that the deep one was asked about."""
+    from classifiers.deep import Cascade, load_auto
+
+    model = load_auto()
+    if not isinstance(model, Cascade):
+        return {"posts_per_core_s": 0, "asked": 0.0}
+    chosen = random.Random(_SEED).sample(list(texts), min(sample, len(texts)))  # noqa: S311
+    model.classify(chosen[:200])
+    spent = _spent(lambda: model.classify(chosen))
+    return {"posts_per_core_s": round(len(chosen) / spent), "asked": round(model.unsure(chosen), 4)}
+
+
 def _command(texts: Sequence[str]) -> dict[str, Any]:
     """Run ``huiyin classify`` over a file; the start is measured apart with one post and taken off."""
     with tempfile.TemporaryDirectory() as folder:
@@ -132,7 +146,9 @@ def _run(path: Path) -> tuple[float, int]:
     before = os.times()
     with tempfile.TemporaryFile() as answers:
         subprocess.run(  # noqa: S603
-            [sys.executable, "-m", "monitor.cli", "classify", str(path)], stdout=answers, check=True
+            [sys.executable, "-m", "monitor.cli", "classify", "--tier", "fast", str(path)],
+            stdout=answers,
+            check=True,
         )
         answers.seek(0)
         answered = sum(1 for _line in answers)

@@ -87,7 +87,7 @@ def load(tier: Tier, say: Callable[[str], None]) -> FastTier | Cascade:
                     )
                 )
             say(_("没有安装 onnxruntime，只用快速模型；要用深度模型：pip install 'huiyin[deep]'。"))
-        found = (deep.load if tier is Tier.DEEP else deep.load_auto)(folder())
+        found = deep.load(folder()) if tier is Tier.DEEP else deep.load_auto(folder(), say)
     gc.freeze()  # the model stays to the end: do not look through it again and again
     return found
 

@@ -12,6 +12,7 @@ import little_corpus
 import numpy as np
 import pytest
 import torch
+from typer.testing import CliRunner, Result
 
 from classifiers import _deep_artifact, _deep_base, _deep_export, _deep_pretrain, _deep_version, deep
 from classifiers._deep_artifact import DeepModel
@@ -23,10 +24,12 @@ from classifiers._registry import BY_LABEL, QUESTIONS
 from classifiers._version import Made, read_corpus
 from classifiers.deep import Cascade, DeepTier
 from classifiers.fast import FastTier
+from monitor.cli.main import build
 from monitor.core.errors import ClassifierError
 from monitor.core.model import Label
 from monitor.testing import classifier_suite as suite
 
+torch.set_num_threads(1)  # small sums: more threads only wait for each other
 LESSON = Lesson(rounds=4, batch=256, rate=2e-2)
 POSTS = [row["text"] for row in little_corpus.rows(9, "x")]
 
@@ -34,7 +37,7 @@ POSTS = [row["text"] for row in little_corpus.rows(9, "x")]
 @pytest.fixture(scope="session")
 def base(corpus: Path) -> Base:
     """A tiny encoder that has read the little corpus."""
-    return _deep_pretrain.new_base(read_corpus(corpus), [], "tiny", 1.0, lambda _words: None)
+    return _deep_pretrain.new_base(read_corpus(corpus), [], "tiny", 0.1, lambda _words: None)
 
 
 @pytest.fixture(scope="session")
@@ -101,8 +104,7 @@ def test_a_full_band_is_the_same_as_asking_about_everything(made: Made, counting
 def test_only_what_is_unsure_is_asked(cascade: Cascade, made: Made) -> None:
     quick = FastTier(made.model).classify(POSTS)
     inside = [
-        any(0.05 <= reading.score(Label(label)) < 0.95 for label in cascade.thresholds)
-        for reading in quick
+        any(0.05 <= reading.score(Label(label)) < 0.95 for label in cascade.thresholds) for reading in quick
     ]
     assert [reading.tier == "deep" for reading in cascade.classify(POSTS)] == inside
     assert cascade.unsure(POSTS) == pytest.approx(sum(inside) / len(inside))
@@ -155,7 +157,9 @@ def test_scores_and_readings_agree(cascade: Cascade) -> None:
 def test_the_graph_answers_like_the_network(base: Base) -> None:
     torch.manual_seed(3)
     net = Net(base.encoder, base.width, answers(QUESTIONS)).eval()
-    model = DeepModel("deep-t", b"", base.pieces.to_str(), tuple(answers(QUESTIONS)), base.longest, {}, {}, {})
+    model = DeepModel(
+        "deep-t", b"", base.pieces.to_str(), tuple(answers(QUESTIONS)), base.longest, {}, {}, {}
+    )
     exact = DeepTier(replace(model, graph=_deep_export.export(net, whole=False)))
     small = DeepTier(replace(model, graph=_deep_export.export(net)))
     texts = POSTS[:10]
@@ -262,6 +266,84 @@ def test_without_onnxruntime_auto_is_the_fast_tier_and_deep_says_what_is_missing
     with pytest.raises(ClassifierError, match="onnxruntime"):
         DeepTier(counting)
     assert "not in use" in deep.facts(tmp_path / "models")
+
+
+def test_a_damaged_deep_version_leaves_auto_to_the_fast_tier_and_is_told(
+    deep_made: _deep_version.DeepMade, tmp_path: Path
+) -> None:
+    models, told = tmp_path / "models", list[str]()
+    deep_made.save(tmp_path / "models-deep" / "deep-1.0")
+    _deep_artifact.use(models, "deep-1.0")
+    assert isinstance(deep.load_auto(models, told.append), Cascade)
+    assert told == []
+    (tmp_path / "models-deep" / "deep-1.0" / "model.onnx").write_bytes(b"")
+    assert isinstance(deep.load_auto(models, told.append), FastTier)
+    assert len(told) == 1
+    assert "deep-1.0" in told[0]
+    with pytest.raises(ClassifierError):
+        deep.load(models)
+
+
+# --- the commands ----------------------------------------------------------------------------------
+
+
+def call(*arguments: str | Path, given: str = "") -> Result:
+    words = [str(word) for word in arguments]
+    return CliRunner().invoke(build(words), words, input=given)
+
+
+@pytest.fixture
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty data directory."""
+    monkeypatch.setenv("HUIYIN_DATA", str(tmp_path / "data"))
+    return tmp_path / "data"
+
+
+def test_a_deep_version_is_made_used_and_rolled_back_by_commands(data: Path, corpus: Path) -> None:
+    made = call(
+        "train", "all", "--deep", "--preset", "tiny", "--rounds", "1", "--minutes", "0.05",
+        "--corpus", corpus, "--version", "7",
+    )  # fmt: skip
+    assert made.exit_code == 0, made.stderr
+    found = json.loads(made.stdout)
+    assert found["version"] == "deep-7"
+    assert set(found["held_out_f1"]) == {"fast", "deep", "both", "cascade"}
+    assert call("models", "use", "deep-7").exit_code == 0
+    listed = [json.loads(line) for line in call("models", "list", "--json").stdout.splitlines()]
+    assert [row["version"] for row in listed if row["serves"] and row["version"].startswith("deep")] == [
+        "deep-7"
+    ]
+    row = json.loads(call("classify", "--tier", "deep", given="收到").stdout)
+    assert row["tier"] in ("deep", "fast")  # fast when it counts for nothing
+    assert json.loads(call("models", "rollback", "--deep").stdout) == {"serves": "deep-shipped"}
+    assert (data / "models-deep" / "deep-7" / "base" / "config.json").exists()
+
+
+def test_a_checkpoint_is_added_by_the_command(data: Path, tmp_path: Path) -> None:
+    added = call("models", "add", checkpoint(tmp_path / "little-bert"))
+    assert added.exit_code == 0, added.stderr
+    assert json.loads(added.stdout) == {"base": "little-bert"}
+    assert (tmp_path / "data" / "models-bases" / "little-bert" / "config.json").exists()
+
+
+@pytest.mark.usefixtures("bare")
+def test_without_onnxruntime_the_command_says_so_once_and_answers(data: Path) -> None:
+    done = call("classify", given="收到\n收到")
+    assert done.exit_code == 0
+    assert done.stderr.count("onnxruntime") == 1
+    assert len(done.stdout.splitlines()) == 2
+    deep_only = call("classify", "--tier", "deep", given="收到")
+    assert deep_only.exit_code == 1
+    assert "onnxruntime" in str(deep_only.exception)
+
+
+@pytest.mark.parametrize(
+    "words", [("spam", "--deep"), ("all", "--deep", "--preset", "huge"), ("all", "--deep", "--own-head")]
+)
+def test_wrong_use_of_deep_training_is_refused(data: Path, words: Sequence[str]) -> None:
+    done = call("train", *words)
+    assert done.exit_code != 0
+    assert done.stdout == ""
 
 
 # --- checkpoints of Hugging Face -------------------------------------------------------------------
