@@ -343,14 +343,14 @@ async def test_an_old_comment_shown_beside_its_newest_answer_ends_no_reading() -
     desk = Desk()
     async with FakeArtalk() as fake:
         old = fake.comment("很早的一条", at=datetime.now(UTC) - timedelta(days=20))
-        async with listening(fake, desk) as connector:
-            await desk.until(lambda: desk.texts)
+        fake.comment("昨天的一条", at=datetime.now(UTC) - timedelta(days=1))
+        async with listening(fake, desk, rescan_seconds=900.0) as connector:
+            await desk.until(lambda: len(desk.texts) == 2)
             await some_looks(desk, connector)
-        for number in range(150):
-            fake.comment(f"第 {number} 条")
-        fake.comment("答很早的那条", rid=old.number)
-        async with listening(fake, desk) as connector:
-            await desk.until(lambda: len(desk.texts) == 152)
+            for number in range(150):
+                fake.comment(f"第 {number} 条")
+            fake.comment("答很早的那条", rid=old.number)
+            await desk.until(lambda: len(desk.texts) == 153)
             await some_looks(desk, connector)
     assert set(desk.handed.values()) == {1}
     assert not notices(desk, PostKind.REMOVAL)
