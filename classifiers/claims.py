@@ -25,6 +25,7 @@ from classifiers._concepts import concepts, count
 from classifiers._facts import Facts, differences, focus, marks
 from classifiers._features import BITS, cut, grams
 from classifiers._text import normalise_all, normalise_batch
+from monitor.core.ports import Likeness
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -188,6 +189,25 @@ class Matcher:
         differs = differences(Facts.of(about), self._facts[number], Facts.of(post))
         band = "same" if score >= SAME_FROM and not differs else "suggest"
         return Match(self._ids[number], score, band, differs if score >= SAME_FROM else ())
+
+
+class KnownClaims:
+    """Matches posts to the claims of the store (:class:`monitor.core.ports.ClaimMatching`); keeps the last index."""
+
+    def __init__(self) -> None:
+        self._claims: tuple[tuple[int, str], ...] = ()
+        self._matcher = Matcher([])
+
+    def match(self, texts: Sequence[str], claims: Sequence[tuple[int, str]]) -> list[Likeness | None]:
+        """Return the likeliest claim for each text, or None."""
+        if tuple(claims) != self._claims:
+            self._claims = tuple(claims)
+            self._matcher = Matcher([Reference(number, statement) for number, statement in claims])
+        found = self._matcher.match(texts, 1)
+        return [
+            Likeness(int(row[0].claim_id), row[0].score, row[0].band == "same") if row else None
+            for row in found
+        ]
 
 
 def _first(values: Scores, most: int) -> set[int]:

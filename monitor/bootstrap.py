@@ -22,7 +22,7 @@ from monitor.adapters.keys import open_keys
 from monitor.adapters.passwords import Argon2Passwords
 from monitor.config import Config, Fault
 from monitor.core.errors import ClassifierError, ConfigError, PluginError, StoreError
-from monitor.core.ports import Capability, ChannelConfig, Classifier, Grouping, NotifierConfig
+from monitor.core.ports import Capability, ChannelConfig, ClaimMatching, Classifier, Grouping, NotifierConfig
 from monitor.usecases.deps import Deps
 
 if TYPE_CHECKING:
@@ -296,6 +296,13 @@ def new_grouping() -> Grouping:
     return Grouper()
 
 
+def new_matching() -> ClaimMatching:
+    """Return what finds the known claim that a post tells."""
+    from classifiers.claims import KnownClaims
+
+    return KnownClaims()
+
+
 # --- putting it together ---------------------------------------------------------------------------
 
 
@@ -331,7 +338,7 @@ def build(
     )
     if models:
         classifier, trouble = _understanding(config.data, config.worker.tier)
-        deps = replace(deps, classifier=classifier, grouping=new_grouping())
+        deps = replace(deps, classifier=classifier, grouping=new_grouping(), matching=new_matching())
         notes = [*notes, *trouble]
     return App(config, deps, notes, safe)
 

@@ -266,6 +266,22 @@ class Grouped:
     similarity: float
 
 
+@dataclass(frozen=True, slots=True)
+class Likeness:
+    """A claim that a text seems to tell: ``same`` may carry the claim's clarification along, ``suggest`` is for a person."""
+
+    claim: int
+    score: float
+    same: bool
+
+
+class ClaimMatching(Protocol):
+    """Finds which known claim a text tells; a text's answer does not depend on its neighbours."""
+
+    def match(self, texts: Sequence[str], claims: Sequence[tuple[int, str]]) -> list[Likeness | None]:
+        """Return the likeliest of ``claims`` (id, statement) for each text, or None when none fits."""
+
+
 class Grouping(Protocol):
     """Streaming near-duplicate grouping; called by one worker at a time."""
 

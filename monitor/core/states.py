@@ -141,6 +141,7 @@ NOTES = frozenset(
         "effect_cancelled",
         "needs_human",
         "claim_saved",
+        "claim_suggested",
         "appealed",
         "upheld",
         "overturned",

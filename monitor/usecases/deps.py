@@ -8,7 +8,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from monitor.core.ports import Capability, Classifier, Clock, Grouping, Keys, Passwords, UnitOfWork
+from monitor.core.ports import (
+    Capability,
+    ClaimMatching,
+    Classifier,
+    Clock,
+    Grouping,
+    Keys,
+    Passwords,
+    UnitOfWork,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +82,8 @@ class Deps:
     """Everything a use case may touch.
 
     ``capabilities(channel)`` says what a channel can do, ``lacking(channel, thread)`` what of it one thread cannot: a
-    group in which our account is no administrator; ``classifier``, ``grouping`` and ``passwords`` may be
-    missing: posts then go on without a reading or a group, and local sign-in says that it is off; ``notifiers`` names
+    group in which our account is no administrator; ``classifier``, ``grouping``, ``matching`` and ``passwords`` may
+    be missing: posts then go on without a reading, a group or a claim, and local sign-in says that it is off; ``notifiers`` names
     the ways to tell the staff that are declared.
     """
 
@@ -84,6 +93,7 @@ class Deps:
     rules: Rules
     classifier: Classifier | None = None
     grouping: Grouping | None = None
+    matching: ClaimMatching | None = None
     capabilities: Callable[[str], frozenset[Capability]] = no_capabilities
     passwords: Passwords | None = None
     lacking: Callable[[str, str | None], frozenset[Capability]] = nothing_lacking

@@ -13,6 +13,7 @@ from monitor.core.model import (
     CaseEvent,
     CaseKind,
     CaseState,
+    Claim,
     Effect,
     EffectState,
     Label,
@@ -54,6 +55,15 @@ def judge(post: Post, reading: Reading) -> Judged:
 
 
 @dataclass(frozen=True, slots=True)
+class Told:
+    """The known claim that a post seems to tell; ``same`` when it may join the claim's case."""
+
+    claim: Claim
+    score: float
+    same: bool
+
+
+@dataclass(frozen=True, slots=True)
 class _Wanted:
     """A case that one post asks for.
 
@@ -90,7 +100,9 @@ def note(store: Store, deps: Deps, case_id: int, kind: str, **detail: object) ->
     store.events.add(_event(deps, case_id, kind, **detail))
 
 
-def open_cases(store: Store, deps: Deps, judged: Sequence[Judged]) -> list[Case]:
+def open_cases(
+    store: Store, deps: Deps, judged: Sequence[Judged], told: Mapping[int, Told] | None = None
+) -> list[Case]:
     """Open the cases that posts ask for, inside the caller's transaction.
 
     A near-duplicate of what an open case of the same kind gathers joins that case; so does an edit of a post
@@ -100,6 +112,8 @@ def open_cases(store: Store, deps: Deps, judged: Sequence[Judged]) -> list[Case]
         store: the transaction.
         deps: what every use case is given.
         judged: the posts.
+        told: post id -> the known claim that it seems to tell. Where that is certain and the claim's case still gathers
+            posts, the post joins it; else a new case notes the claim, for a person to see.
 
     Returns: the cases that were opened, not those that were joined.
     """
@@ -114,7 +128,35 @@ def open_cases(store: Store, deps: Deps, judged: Sequence[Judged]) -> list[Case]
     ]
     joined = _join_edits(store, deps, [one.post for one in judged if one.post.revision > 1])
     known = _open_by_group(store, wanted)
-    return _open_or_join(store, deps, wanted, known, joined)
+    spreads = _spreads(store, told or {})
+    opened = _open_or_join(store, deps, wanted, known, joined, spreads)
+    _suggest(store, deps, opened, told or {})
+    return opened
+
+
+def _spreads(store: Store, told: Mapping[int, Told]) -> dict[int, int]:
+    """Return post id -> open case of the claim that the post surely tells."""
+    sure = {post_id: one.claim.case_id for post_id, one in told.items() if one.same}
+    open_ids = {case_id for case_id in set(sure.values()) if is_open(store.cases.get(case_id).state)}
+    return {post_id: case_id for post_id, case_id in sure.items() if case_id in open_ids}
+
+
+def _suggest(store: Store, deps: Deps, opened: Sequence[Case], told: Mapping[int, Told]) -> None:
+    """Note on new clarification cases which known claim their posts seem to tell."""
+    for case in opened if told else ():
+        if case.kind is not CaseKind.CLARIFICATION:
+            continue
+        for post_id in store.cases.post_ids(case.id):
+            if post_id in told:
+                one = told[post_id]
+                detail = {
+                    "claim": one.claim.id,
+                    "score": one.score,
+                    "same": one.same,
+                    "note": one.claim.statement,
+                }
+                note(store, deps, case.id, "claim_suggested", **detail)
+                break
 
 
 def _openings(one: Judged, box: bool) -> tuple[Opening, ...]:
@@ -162,6 +204,7 @@ def _open_or_join(
     wanted: Sequence[_Wanted],
     known: Mapping[tuple[CaseKind, int], int],
     served: set[tuple[CaseKind, int]],
+    spreads: Mapping[int, int],
 ) -> list[Case]:
     over = served | _standing(store, wanted)
     fresh: list[_Fresh] = []
@@ -171,7 +214,9 @@ def _open_or_join(
         key = want.gathered_under
         if (want.opening.kind, want.post.id) in over:
             continue
-        if key is not None and key in known:
+        if want.opening.kind is CaseKind.CLARIFICATION and want.receipt is None and want.post.id in spreads:
+            joining[spreads[want.post.id]].append(want.post.id)
+        elif key is not None and key in known:
             joining[known[key]].append(want.post.id)
         elif key is not None and key in gathering:
             gathering[key].joining.append(want.post.id)

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from monitor.core.errors import ClassifierError, HuiyinError
-from monitor.core.model import Post, Reading
+from monitor.core.model import CaseKind, ClaimState, Post, Reading
 from monitor.core.ports import Classifier, Job
 from monitor.usecases.deps import Deps
-from monitor.usecases.triage import judge, open_cases
+from monitor.usecases.triage import Judged, Told, judge, open_cases
 
 TRIES = 3
 """So often is a post tried that breaks the classifier by itself; then it is parked for a person."""
@@ -23,6 +23,8 @@ UNREAD = Reading((), "none", {})
 """The reading of a post that went on without one."""
 
 _WINDOW_LIMIT = 200_000
+_CLAIMS = 1_000
+_NO_CLAIM = frozenset({ClaimState.OPINION})
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,14 +84,34 @@ def _with_group(post: Post, groups: dict[int, int]) -> Post:
     return replace(post, group_id=groups[post.id]) if post.id in groups else post
 
 
+def _claims(deps: Deps, judged: Sequence[Judged]) -> dict[int, Told]:
+    """Return for posts that want a clarification the known claim that they seem to tell."""
+    asking = [one.post for one in judged if any(o.kind is CaseKind.CLARIFICATION for o in one.openings)]
+    if deps.matching is None or not asking:
+        return {}
+    with deps.uow.read() as store:
+        known = {
+            claim.id: claim for claim in store.claims.page(None, _CLAIMS) if claim.state not in _NO_CLAIM
+        }
+    if not known:
+        return {}
+    statements = [(claim.id, claim.statement) for claim in known.values()]
+    found = deps.matching.match([post.text for post in asking], statements)
+    pairs = zip(asking, found, strict=True)
+    return {
+        post.id: Told(known[like.claim], like.score, like.same) for post, like in pairs if like is not None
+    }
+
+
 def _save(deps: Deps, read: _Read, groups: dict[int, int]) -> None:
     judged = [judge(_with_group(job.post, groups), reading) for job, reading in read.good]
+    told = _claims(deps, judged)
     now = deps.clock.now()
     with deps.uow.begin() as store:
         if groups:
             store.posts.set_groups(groups)
         store.readings.add((one.post.id, one.reading) for one in judged)
-        open_cases(store, deps, judged)
+        open_cases(store, deps, judged, told)
         store.jobs.done([job.id for job, _reading in read.good])
         for job in read.bad:
             if job.attempt >= TRIES:

@@ -172,6 +172,7 @@ def event_name(kind: str, move: str = "") -> str:
         "effect_cancelled": _("已取消执行"),
         "needs_human": _("需要人工"),
         "claim_saved": _("保存核实结论"),
+        "claim_suggested": _("可能就是已知说法"),
         "appealed": _("作者申诉"),
         "upheld": _("维持原处置"),
         "overturned": _("改正原处置"),

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
+from grievance_world import feed, newest
 
 from monitor.core.errors import ClassifierError, HuiyinError
-from monitor.core.model import CaseKind, CaseState, Label, Reading
-from monitor.core.ports import CaseFilter, PostFilter
+from monitor.core.model import Case, CaseKind, CaseState, ClaimState, Label, Reading
+from monitor.core.ports import CaseFilter, Likeness, PostFilter
 from monitor.core.states import fold
-from monitor.testing.builders import FixedClock, KeywordClassifier, PrefixGrouping, raw
+from monitor.testing.builders import LEADER, FixedClock, KeywordClassifier, PrefixGrouping, raw
+from monitor.usecases.claims import save_claim
 from monitor.usecases.deps import Deps
 from monitor.usecases.ingest import ingest
 from monitor.usecases.understand import TRIES, process, restore_grouping
@@ -146,3 +149,55 @@ def test_the_stored_state_is_the_fold_of_the_events(deps: Deps) -> None:
         assert next(case.kind for case in cases) is CaseKind.CARE
         for case in cases:
             assert fold(case.kind, store.events.of(case.id)) is case.state
+
+
+# --- known claims ----------------------------------------------------------------------------------
+
+
+class _Likes:
+    """Says of every text that it tells the first claim."""
+
+    def __init__(self, same: bool) -> None:
+        self.same = same
+
+    def match(self, texts: Sequence[str], claims: Sequence[tuple[int, str]]) -> list[Likeness | None]:
+        return [Likeness(claims[0][0], 0.9, self.same) for _text in texts]
+
+
+def _claimed(deps: Deps) -> Case:
+    """Return a clarification case with a claim."""
+    feed(deps, raw("r1", "听说绩效要砍三成"))
+    case = newest(deps, CaseKind.CLARIFICATION)
+    save_claim(deps, LEADER, case.id, "绩效要砍三成", ClaimState.UNVERIFIED, "", "", None, 0)
+    return case
+
+
+def test_a_post_that_surely_tells_a_known_claim_joins_its_case(deps: Deps) -> None:
+    case = _claimed(deps)
+    feed(replace(deps, matching=_Likes(same=True)), raw("r2", "听说年终奖只给七成"))
+    assert newest(deps, CaseKind.CLARIFICATION).id == case.id
+    with deps.uow.read() as store:
+        assert len(store.cases.post_ids(case.id)) == 2
+        assert store.events.of(case.id)[-1].kind == "attached"
+
+
+def test_a_likely_claim_is_noted_on_a_case_of_its_own(deps: Deps) -> None:
+    case = _claimed(deps)
+    feed(replace(deps, matching=_Likes(same=False)), raw("r2", "听说年终奖只给七成"))
+    other = newest(deps, CaseKind.CLARIFICATION)
+    assert other.id != case.id
+    with deps.uow.read() as store:
+        (noted,) = [event for event in store.events.of(other.id) if event.kind == "claim_suggested"]
+    assert (noted.detail["claim"], noted.detail["same"]) == (1, False)
+
+
+def test_the_case_of_a_claim_that_gathers_no_more_is_only_named(deps: Deps) -> None:
+    case = _claimed(deps)
+    with deps.uow.begin() as store:
+        held = store.cases.get(case.id)
+        store.cases.save(replace(held, state=CaseState.CLOSED), held.version)
+    feed(replace(deps, matching=_Likes(same=True)), raw("r2", "听说年终奖只给七成"))
+    other = newest(deps, CaseKind.CLARIFICATION)
+    assert other.id != case.id
+    with deps.uow.read() as store:
+        assert "claim_suggested" in [event.kind for event in store.events.of(other.id)]
