@@ -30,17 +30,28 @@ def register(app: typer.Typer) -> None:
 
 def evaluate(
     task: Annotated[str, typer.Argument(metavar="TASK", help=_("问题，如 spam、grievance、claim_match"))],
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help=_("JSONL，可以是 .gz；带标注"))],
+    files: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="FILE...", help=_("JSONL，可以是 .gz；带标注；TASK 为 suite 时写章节名")),
+    ] = None,
     tier: TierOption = Tier.AUTO,
     claims: Annotated[
         Path | None, typer.Option("--claims", metavar="CLAIMS.jsonl", help=_("claim_match 用的说法库"))
     ] = None,
     failures: Annotated[int, typer.Option("--failures", min=0, help=_("另列出判断错而最有把握的几条"))] = 0,
+    sets: Annotated[
+        Path | None, typer.Option("--sets", metavar="DIR", help=_("suite 用的公开数据集文件夹（可没有）"))
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Measure the model that serves on labelled rows; several files are one set."""
+    """Measure the model that serves on labelled rows; several files are one set. ``suite`` prints every table of the docs."""
     from classifiers import _evaluate
 
+    if task == _SUITE:
+        _suite([path.name for path in files or []], sets)
+        return
+    if not files:
+        raise BadInput(_("请指明带标注的文件。"))
     plain = task not in (_evaluate.CLAIM_MATCH, _evaluate.PAIR)
     rows = list(_rows(files, "text" if plain else ""))
     if task == _evaluate.CLAIM_MATCH:
@@ -54,6 +65,28 @@ def evaluate(
         if question is None:
             raise BadInput(_("没有这个问题；可选：{tasks}。").format(tasks=", ".join(_evaluate.tasks())))
         _measured(question, rows, tier, failures, as_json)
+
+
+_SUITE = "suite"
+
+
+def _suite(names: list[str], sets: Path | None) -> None:
+    """Print the named sections about the fast tier, or all, as Markdown tables."""
+    import corpora
+    from classifiers import _artifact, fast
+    from classifiers import _suite as suite
+    from monitor.cli.models import folder
+
+    unknown = [name for name in names if name not in suite.PARTS]
+    if unknown:
+        raise BadInput(_("没有这一章；可选：{parts}。").format(parts=", ".join(suite.PARTS)))
+    if sets is not None and not sets.is_dir():
+        raise BadInput(_("{folder} 不是文件夹。").format(folder=sets))
+    model = fast.load(_artifact.active_folder(folder()))
+    for name in names or suite.PARTS:
+        typer.echo(f"\n## {name} ({model.version})\n")
+        for line in suite.PARTS[name](model, Path(corpora.__path__[0]), sets):
+            typer.echo(line)
 
 
 def _measured(question: Question, rows: list[Row], tier: Tier, failures: int, as_json: bool) -> None:
