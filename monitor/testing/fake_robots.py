@@ -78,7 +78,10 @@ class FakeRobots:
     ) -> web.Response:
         self.tries[maker] = self.tries.get(maker, 0) + 1
         if self.statuses.get(maker):
-            return web.Response(status=self.statuses[maker].popleft(), headers={"Retry-After": "7"})
+            return web.Response(
+                status=self.statuses[maker].popleft(),
+                headers={"Retry-After": "7", "Location": request.path_qs},
+            )
         if self.codes.get(maker):
             code = self.codes[maker].popleft()
         if code == 0:
@@ -129,7 +132,10 @@ class FakeRobots:
             return web.Response(status=401)
         self.tries["webhook"] = self.tries.get("webhook", 0) + 1
         if self.statuses.get("webhook"):
-            return web.Response(status=self.statuses["webhook"].popleft(), headers={"Retry-After": "7"})
+            return web.Response(
+                status=self.statuses["webhook"].popleft(),
+                headers={"Retry-After": "7", "Location": request.path_qs},
+            )
         if given["webhook-id"] not in [key for key, _body in self.pushed]:
             self.pushed.append((given["webhook-id"], json.loads(raw)))
         if self.lose.get("webhook", 0) > 0:

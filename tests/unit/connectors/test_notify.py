@@ -181,7 +181,7 @@ async def test_an_answer_200_with_a_code_is_no_success(
         (500, Uncertain),
         (502, Uncertain),
         (404, Rejected),
-        (302, Rejected),
+        (307, Rejected),
     ],
 )
 async def test_a_status_says_whether_it_arrived(
@@ -191,6 +191,8 @@ async def test_a_status_says_whether_it_arrived(
     with pytest.raises(error) as told:
         await robot(fake, kind).send(message())
     assert type(told.value) is error
+    assert not fake.said, "nothing is carried on to another address"
+    assert not fake.pushed
 
 
 @pytest.mark.asyncio
