@@ -10,7 +10,7 @@ import streamlit as st
 from monitor.core.model import Actor
 from monitor.core.ports import ChannelStatus
 from monitor.core.roles import may
-from monitor.usecases import effects, health
+from monitor.usecases import effects, health, learning
 from monitor.usecases.health import HealthView
 from monitor.words import _
 from review_ui import session
@@ -201,6 +201,43 @@ def models(view: HealthView) -> None:
     card.meta(_("帖文 {n} 条 · 账本第 {seq} 条").format(n=f"{view.posts:,}", seq=f"{view.ledger_seq:,}"))
 
 
+_DAYS = 7
+
+
+def learning_report(actor: Actor) -> None:
+    """Draw how the models are doing when asked: what drifts, and how often people upheld a flag."""
+    st.subheader(_("模型近况"))
+    card.meta(
+        escape(
+            _("近 {days} 天与之前相比；指数 0.1 以下没有变化，0.25 以上说明帖文已不同往常。").format(
+                days=_DAYS
+            )
+        )
+    )
+    if not st.button(_("算一算"), key="learning_report"):
+        return
+    found = learning.report(session.deps(), actor, _DAYS)
+    upheld = {one.label: one for one in found.agreement}
+    rows = [
+        {
+            _("问题"): one.label,
+            _("之前标出"): f"{one.flagged_before:,}/{one.before:,}",
+            _("近期标出"): f"{one.flagged_now:,}/{one.now:,}",
+            _("稳定性指数"): _number(one.index),
+            _("标出后被维持"): f"{upheld[one.label].upheld:,}/{upheld[one.label].decided:,}"
+            if one.label in upheld
+            else "",
+            _("校准误差"): _number(upheld[one.label].error) if one.label in upheld else "",
+        }
+        for one in found.drift
+    ]
+    _table(rows, _("数据不足"))
+
+
+def _number(value: float | None) -> str:
+    return _("数据不足") if value is None else f"{value:.3f}"
+
+
 def show() -> None:
     """Draw the page."""
     actor = session.enter()
@@ -217,6 +254,8 @@ def show() -> None:
         st.button(_("放回搁置的帖文"), key="replay_parked", on_click=_replay)
     quarantine(view)
     models(view)
+    if may(actor, "learning.report"):
+        learning_report(actor)
 
 
 if __name__ == "__main__":

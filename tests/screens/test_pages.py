@@ -348,3 +348,14 @@ def test_a_person_settles_what_nobody_could(opened: Any, world: Deps) -> None:
     next(b for b in at.button if b.key == press.key).click().run()
     with world.uow.read() as store:
         assert store.outbox.get(number).state is EffectState.SENT
+
+
+def test_health_says_how_the_models_are_doing_when_asked(opened: Any) -> None:
+    at = opened("off.zhao", "health")
+    before = len(at.dataframe)
+    at.button(key="learning_report").click().run()
+    assert not at.exception
+    assert len(at.dataframe) == before + 1
+    shown = at.dataframe[-1].value
+    assert list(shown.iloc[:, 0]) == ["spam", "rumour", "grievance", "abuse", "risk"]
+    assert all("/" in cell for cell in shown.iloc[:, 1])
