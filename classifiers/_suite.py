@@ -75,11 +75,11 @@ def claims(_model: FastTier, own: Path, sets: Path | None) -> Lines:
     ) if sets else ():  # fmt: skip
         assert sets is not None
         cases.append((name, sets / f"{name}.claim_match.dev.jsonl.gz", sets / f"{base}.claims.jsonl.gz"))
-    for name, posts, base in cases:
-        asked = rows(posts, "")
+    for name, posts, known in cases:
+        asked = rows(posts, "")[:_MOST_QUERIES]
         for half in ("", *sorted({str(row["set"]) for row in asked if "set" in row})):
             chosen = [row for row in asked if not half or row["set"] == half]
-            found = evaluate_matching(references(rows(base, "")), chosen)
+            found = evaluate_matching(references(rows(known, "")), chosen)
             same = found["same"]
             cells = [
                 found["n"],
@@ -108,7 +108,7 @@ def evasion(model: FastTier, own: Path, _sets: Path | None) -> Lines:
     found: dict[tuple[str, str], list[int]] = defaultdict(lambda: [0, 0, 0])
     for label in sorted({str(pair["label"]) for pair in pairs}):
         mine = [pair for pair in pairs if pair["label"] == label]
-        edge = model.thresholds[label]  # type: ignore[index]
+        edge = model.thresholds[label]
         said = [
             model.scores([str(pair[side]) for pair in mine])[label] >= edge for side in ("plain", "disguised")
         ]
@@ -149,7 +149,7 @@ def criticism(model: FastTier, own: Path, _sets: Path | None) -> Lines:
     yield "| label | posts | flagged | highest score | operating point |"
     yield "|---|---|---|---|---|"
     for label in ("spam", "abuse"):
-        edge = model.thresholds[label]  # type: ignore[index]
+        edge = model.thresholds[label]
         yield f"| {label} | {len(texts)} | {int((scores[label] >= edge).sum())} | {scores[label].max():.3f} | {edge:.2f} |"
 
 
@@ -240,6 +240,7 @@ def _edited(text: str, chance: random.Random) -> str:
 
 
 _MOST: Final = 4_000
+_MOST_QUERIES: Final = 1_000
 _TASKS: Final = {
     "rumour": ("ced", "weibo21", "ltcr"),
     "spam": ("sms_cmcc50k", "tg_spam", "qq_group_mc"),

@@ -139,10 +139,17 @@ def read_data(path: Path, question: Question | None = None) -> list[Example]:
     Args:
         path: JSONL, plain or .gz.
         question: take the answers to this question alone; None takes all.
+
+    Raises:
+        ClassifierError: a row was handed out for labelling and never reviewed.
     """
     found = []
     for _, row in read_rows(path):
         if row is not None:
+            if "proposed" in row and "reviewed_by" not in row:
+                raise ClassifierError(
+                    f"{path.name} holds rows that nobody has reviewed; 'huiyin learn accept' takes them in"
+                )
             text = cast(str, row["text"])
             kept = row if question is None else _only(row, question)
             found.append(Example(text, kept, f"data/{fold(text)}"))

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from classifiers import _artifact
+from classifiers._registry import BY_LABEL
 from classifiers._text import normalise
 from classifiers.fast import FastTier, load
 from monitor.core.model import BINARY_LABELS, Label
@@ -100,6 +102,37 @@ def test_praise_and_criticism_score_alike(model: FastTier, label: str) -> None:
     blame = model.scores([other for _, other in SWAPS])[label]
     assert np.abs(praise - blame).max() < NOISE
     assert max(praise.max(), blame.max()) < model.thresholds[label]
+
+
+PAIRS = (
+    ("满意", "不满意"),
+    ("公开透明", "暗箱操作"),
+    ("三天就办好了", "三个月没办好"),
+    ("态度很好", "态度很差"),
+    ("值得表扬", "应当批评"),
+)
+
+
+@pytest.mark.parametrize("label", ["spam", "abuse"])
+def test_praise_for_blame_moves_no_removal_score_whoever_it_is_about(model: FastTier, label: str) -> None:
+    """Every target with praise and with blame: the mean shift is far below what would move a flag."""
+    frames = ("{0}这次的处理{1}", "说到{0}，我只有一句话：{1}", "{0}{1}，大家都看在眼里")
+    praise = [frame.format(who, good) for frame in frames for who in TARGETS for good, _bad in PAIRS]
+    blame = [frame.format(who, bad) for frame in frames for who in TARGETS for _good, bad in PAIRS]
+    one, other = (model.scores(texts)[label] for texts in (praise, blame))
+    assert abs(float((other - one).mean())) < 0.05
+    assert max(one.max(), other.max()) < model.thresholds[label]
+
+
+@pytest.mark.parametrize("label", ["spam", "abuse"])
+def test_removal_scores_look_at_no_sentiment(label: str) -> None:
+    """By construction: what turns scores into probabilities has no weight for the sentiment."""
+    shipped = _artifact.read(_artifact.SHIPPED)
+    always = [head for head in shipped.heads if not BY_LABEL[Label(head.label)].given]
+    mood = [at for at, head in enumerate(always) if head.label == "sentiment"]
+    (row,) = shipped.looks[label]
+    assert len(mood) == 3
+    assert [row[1 + at] for at in mood] + [row[1 + len(always) + at] for at in mood] == [0.0] * 6
 
 
 # --- disguise --------------------------------------------------------------------------------------

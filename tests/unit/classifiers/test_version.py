@@ -264,6 +264,17 @@ def test_a_users_posts_can_make_it_better(made: Made, corpus: Path, tmp_path: Pa
     assert _version.objections(taught, tmp_path / "old", found, [BY_LABEL[Label.SPAM]]) == []
 
 
+def test_rows_that_nobody_reviewed_teach_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "asked.jsonl"
+    row = {"text": "x", "spam": 1, "proposed": {"spam": 1}, "decided_by": "mod.li"}
+    path.write_text(json.dumps(row), encoding="utf-8")
+    with pytest.raises(ClassifierError, match="nobody has reviewed"):
+        _version.read_data([path], None)
+    path.write_text(json.dumps({"text": "x", "spam": 1, "reviewed_by": "mod.wang"}), encoding="utf-8")
+    data = _version.read_data([path], None)
+    assert len(data.learn) + len(data.held) == 1
+
+
 def test_data_teaches_the_named_question_alone(tmp_path: Path) -> None:
     path = tmp_path / "own.jsonl"
     path.write_text(
