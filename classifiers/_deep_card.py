@@ -30,7 +30,8 @@ def card(version: str, evaluation: Mapping[str, Any], facts: Mapping[str, Any]) 
         "## Measured",
         f"On whole parts ({', '.join(evaluation['held_out_parts'])}) by models that had not seen them. F1 of yes at the "
         "operating point, macro-F1 where there are several answers; 95 % bootstrap intervals over posts. The cascade "
-        f"asked the deep tier about {evaluation['unsure']['held_out']:.1%} of these posts.",
+        f"asked the deep tier about {evaluation['unsure']['held_out']:.1%} of these posts. `both` weighs the tiers on "
+        "every post, also for questions for which the deep tier does not count.",
         table(evaluation["held_out"]),
         "Cross-validated: every post of every part scored by models that had not seen its part; the weights between "
         "the tiers and the bands were fitted on these same scores. Asked about "

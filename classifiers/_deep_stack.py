@@ -123,20 +123,18 @@ def cost(chance: Floats, truth: Truth, threshold: float, miss: float) -> Floats:
     return costs
 
 
-def fit_band(fast: Floats, both: Floats, truth: Truth, threshold: float, miss: float, price: float) -> Band:
+def fit_band(fast: Floats, saved: Floats, threshold: float, price: float) -> Band:
     """Return the band round the operating point in which asking the deep tier saves most after its price.
 
     Args:
-        fast, both: probabilities of yes by the fast tier and by both, from models that had not seen the posts.
-        truth: 0/1.
-        threshold: operating point.
-        miss: what a miss costs in false alarms.
+        fast: the fast tier's probabilities of yes (of the likeliest answer where there are several).
+        saved: what asking saves on each post, in false alarms; from models that had not seen the posts.
+        threshold: operating point; 0 where there are several answers, the least sure of which are asked.
         price: what a deep answer costs in false alarms.
     """
-    saved = cost(fast, truth, threshold, miss) - cost(both, truth, threshold, miss) - price
-    below, above = fast < threshold, fast >= threshold
-    low = _edge(fast[below], saved[below], threshold, -1)
-    high = _edge(fast[above], saved[above], threshold, 1)
+    net, below = saved - price, fast < threshold
+    low = _edge(fast[below], net[below], threshold, -1)
+    high = _edge(fast[~below], net[~below], threshold, 1)
     return Band(round(low, 4), round(high, 4))
 
 

@@ -9,7 +9,7 @@ taught on all parts.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,7 +25,6 @@ from classifiers._deep_net import Net, OwnHead, answers
 from classifiers._deep_stack import PRICES, Band, Mix, cost, fit, fit_band, mixed, unsure
 from classifiers._deep_words import numbered
 from classifiers._evaluate import evaluate_answers
-from classifiers._measure import average_precision
 from classifiers._question import Question
 from classifiers._registry import QUESTIONS
 from classifiers._text import normalise_all
@@ -38,7 +37,8 @@ FOLDS: Final = 3
 _MOST: Final = (
     0.07  # share of posts that the cascade may ask about: what keeps 5,000 posts a second on one core
 )
-_LEAST: Final = 0.002  # gain in PR-AUC (or accuracy) from which a question is given to the deep tier
+_RESAMPLES: Final = 2000
+_SEED: Final = 20261127
 
 Floats = npt.NDArray[np.float64]
 Say = Callable[[str], None]
@@ -72,6 +72,7 @@ class Counted:
     Attributes:
         mixes, bands: see :class:`classifiers._deep_artifact.DeepModel`.
         price: what a deep answer costs in false alarms, for the bands.
+        weighed: the weights for every question, those included for which the deep tier does not count.
         evaluation: tier -> question -> figures, on the test parts and over all parts.
     """
 
@@ -79,6 +80,7 @@ class Counted:
     bands: Mapping[str, Band]
     evaluation: dict[str, Any]
     price: float = 0.0
+    weighed: Mapping[str, Mix] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +223,7 @@ class _Asked:
     fast: Floats
     deep: Floats
     truth: npt.NDArray[np.int64]
+    groups: npt.NDArray[np.str_]
 
 
 def _asked(scored: Scored, questions: Sequence[Question], question: Question) -> _Asked:
@@ -233,6 +236,7 @@ def _asked(scored: Scored, questions: Sequence[Question], question: Question) ->
         scored.fast[str(question.label)][rows],
         scored.deep[rows][:, _columns(questions, question)],
         truth,
+        np.array([scored.examples[row].group for row in rows.tolist()]),
     )
 
 
@@ -241,72 +245,82 @@ def _decided(scored: Scored, questions: Sequence[Question]) -> Counted:
 
     The price of an answer is the lowest at which the cascade stays within its share of posts.
     """
-    mixes, yes_no = {}, []
+    mixes: dict[str, Mix] = {}
+    weighed: dict[str, Mix] = {}
+    asks: list[tuple[_Asked, Floats]] = []
     for question in questions:
         asked = _asked(scored, questions, question)
-        mix = fit(asked.fast, asked.deep, asked.truth)
+        mix = weighed[str(question.label)] = fit(asked.fast, asked.deep, asked.truth)
         both = mixed(mix, asked.fast, asked.deep)
-        if mix.deep <= 0 or not _helps(asked, both):
-            continue
-        mixes[str(question.label)] = mix
-        if not question.values:
-            yes_no.append((asked, both))
+        alone = mixed(fit(asked.fast, asked.deep, asked.truth, (True, False)), asked.fast, asked.deep)
+        if mix.deep > 0 and _surely(_mistakes(asked, alone) - _mistakes(asked, both), asked.groups):
+            mixes[str(question.label)] = mix
+            if not question.given:
+                asks.append((asked, both))
     bands: dict[str, Band] = {}
     for price in PRICES:
-        bands = {
-            str(asked.question.label): fit_band(
-                asked.fast[:, 0],
-                both[:, 0],
-                asked.truth,
-                asked.question.threshold,
-                asked.question.miss_cost,
-                price,
-            )
-            for asked, both in yes_no
-        }
+        bands = {str(asked.question.label): _band(asked, both, price) for asked, both in asks}
         if _share(scored, bands) <= _MOST:
             break
-    return Counted(mixes, bands, {}, price)
+    return Counted(mixes, bands, {}, price, weighed)
 
 
-def _helps(asked: _Asked, both: Floats) -> bool:
-    """Tell whether both tiers answer better than the fast one alone: by order and by the cost of mistakes."""
-    if asked.question.values:
-        right = [float((chance.argmax(axis=1) == asked.truth).mean()) for chance in (asked.fast, both)]
-        return right[1] - right[0] >= _LEAST
+def _mistakes(asked: _Asked, chance: Floats) -> Floats:
+    """Return what the answer about each post costs, in false alarms (or in wrong answers)."""
     question = asked.question
-    areas = [average_precision(asked.truth, chance[:, 0]) for chance in (asked.fast, both)]
-    costs = [
-        float(cost(chance[:, 0], asked.truth, question.threshold, question.miss_cost).sum())
-        for chance in (asked.fast, both)
-    ]
-    return areas[1] - areas[0] >= _LEAST and costs[1] < costs[0]
+    if question.values:
+        return (chance.argmax(axis=1) != asked.truth).astype(np.float64)
+    return cost(chance[:, 0], asked.truth, question.threshold, question.miss_cost)
+
+
+def _band(asked: _Asked, both: Floats, price: float) -> Band:
+    question = asked.question
+    saved = _mistakes(asked, asked.fast) - _mistakes(asked, both)
+    if question.values:
+        return fit_band(asked.fast.max(axis=1), saved, 0.0, price)
+    return fit_band(asked.fast[:, 0], saved, question.threshold, price)
+
+
+def _surely(gain: Floats, groups: npt.NDArray[np.str_]) -> bool:
+    """Tell whether a gain holds over parts: 97.5 % of bootstrap samples of the parts show one.
+
+    Posts of one part are alike, so the part is what is drawn.
+    """
+    _, number = np.unique(groups, return_inverse=True)
+    sums, sizes = np.bincount(number, gain), np.bincount(number)
+    rng = np.random.default_rng(_SEED)
+    drawn = rng.integers(0, len(sums), (_RESAMPLES, len(sums)))
+    means = sums[drawn].sum(axis=1) / sizes[drawn].sum(axis=1)
+    return float(np.quantile(means, 0.025)) > 0
 
 
 def _share(scored: Scored, bands: Mapping[str, Band]) -> float:
     """Return the share of posts that the cascade asks the deep tier about."""
+    return round(float(_sent(scored, bands).mean()), 4)
+
+
+def _sent(scored: Scored, bands: Mapping[str, Band]) -> npt.NDArray[np.bool_]:
+    """Tell for each post whether the cascade asks the deep tier about it."""
     if not bands:
-        return 0.0
-    return round(float(unsure(bands, {label: scored.fast[label][:, 0] for label in bands}).mean()), 4)
+        return np.zeros(len(scored.examples), dtype=np.bool_)
+    return unsure(bands, {label: scored.fast[label].max(axis=1) for label in bands})
 
 
 def _figures(scored: Scored, counted: Counted, questions: Sequence[Question]) -> dict[str, dict[str, Any]]:
-    """Return tier -> question -> figures: fast, deep alone, both on every post, and the cascade."""
+    """Return tier -> question -> figures: fast, deep alone, both on every post, and the cascade.
+
+    ``both`` weighs the tiers for every question; the cascade only where the deep tier counts.
+    """
     found: dict[str, dict[str, Any]] = {"fast": {}, "deep": {}, "both": {}, "cascade": {}}
-    bands = counted.bands
-    sent = (
-        unsure(bands, {label: scored.fast[label][:, 0] for label in bands})
-        if bands
-        else np.zeros(len(scored.examples), dtype=np.bool_)
-    )
+    sent = _sent(scored, counted.bands)
     for question in questions:
         label = str(question.label)
         asked = _asked(scored, questions, question)
         alone = mixed(fit(asked.fast, asked.deep, asked.truth, (False, True)), asked.fast, asked.deep)
-        mix = counted.mixes.get(label)
-        both = asked.fast if mix is None else mixed(mix, asked.fast, asked.deep)
+        both = mixed(counted.weighed[label], asked.fast, asked.deep)
         rows = np.array([question.truth(example.row) is not None for example in scored.examples])
-        cascade = np.where(sent[rows][:, None], both, asked.fast)
+        asks = sent[rows][:, None] & (label in counted.mixes)
+        cascade = np.where(asks, both, asked.fast)
         for tier, chance in (("fast", asked.fast), ("deep", alone), ("both", both), ("cascade", cascade)):
             found[tier][label] = _measured(asked, chance)
     return found

@@ -19,7 +19,7 @@ from classifiers._deep_artifact import DeepModel
 from classifiers._deep_base import Base
 from classifiers._deep_fit import Lesson, scores_of
 from classifiers._deep_net import Net, OwnHead, answers
-from classifiers._deep_stack import Band, Mix, fit, fit_band, mixed, unsure
+from classifiers._deep_stack import Band, Mix, cost, fit, fit_band, mixed, unsure
 from classifiers._registry import BY_LABEL, QUESTIONS
 from classifiers._version import Made, read_corpus
 from classifiers.deep import Cascade, DeepTier
@@ -137,9 +137,12 @@ def test_a_band_is_as_wide_as_it_pays() -> None:
     fast = np.array([0.1, 0.3, 0.45, 0.55, 0.7, 0.9])
     both = np.array([0.1, 0.8, 0.9, 0.2, 0.7, 0.9])
     truth = np.array([0, 1, 1, 0, 1, 1])
-    band = fit_band(fast, both, truth, threshold=0.5, miss=1.0, price=0.02)
+    saved = cost(fast, truth, 0.5, 1.0) - cost(both, truth, 0.5, 1.0)
+    band = fit_band(fast, saved, threshold=0.5, price=0.02)
     assert band.holds(fast).tolist() == [False, True, True, True, False, False]
-    assert not fit_band(fast, both, truth, 0.5, 1.0, price=2.0).holds(fast).any()
+    assert not fit_band(fast, saved, 0.5, price=2.0).holds(fast).any()
+    surest = fit_band(np.array([0.4, 0.5, 0.9]), np.array([1.0, 0.0, 0.0]), 0.0, price=0.02)
+    assert surest.holds(np.array([0.4, 0.5, 0.9])).tolist() == [True, False, False]
 
 
 def test_scores_and_readings_agree(cascade: Cascade) -> None:
@@ -196,7 +199,7 @@ def test_a_question_that_it_does_not_help_is_left_to_the_fast_tier() -> None:
         questions,
     )
     assert set(counted.mixes) == {"spam"}
-    assert counted.evaluation["held_out"]["both"]["abuse"] == counted.evaluation["held_out"]["fast"]["abuse"]
+    assert counted.evaluation["held_out"]["cascade"]["abuse"] == counted.evaluation["held_out"]["fast"]["abuse"]
     assert counted.evaluation["held_out"]["both"]["spam"]["f1"] > 0.8
 
 
