@@ -14,7 +14,7 @@ from sqlalchemy import Engine, inspect, text
 from store_world import new, raw_sql, stored
 
 from monitor.adapters.sql import migrations, tables
-from monitor.adapters.sql.uow import engine_of, open_store
+from monitor.adapters.sql.uow import engine_of, open_store, writing
 from monitor.core.errors import StoreError
 from monitor.testing.builders import START
 
@@ -69,6 +69,34 @@ def test_upgrade_and_status(empty_url: str) -> None:
     migrations.upgrade(empty_url)
     with uow.read() as store:
         assert store.posts.count() == 1, "upgrading again changes nothing"
+    uow.close()
+
+
+def test_what_an_older_version_stored_is_kept(empty_url: str) -> None:
+    from alembic import command
+
+    engine = engine_of(empty_url)
+    with writing(engine).begin() as connection:
+        command.upgrade(migrations._config(connection), "0001")
+    engine.dispose()
+    raw_sql(
+        empty_url,
+        "INSERT INTO channel (name, type, capabilities, paused, cursor, received, quarantined)"
+        " VALUES ('qq', 'onebot', 'listen', 0, 'c7', 3, 1)",
+        "INSERT INTO post (channel, external_id, revision, newest, edit, text, author, digest, received_at, posted_at,"
+        " source_state) VALUES ('qq', '1', 1, 1, 0, '旧帖', 'a', 'd', 0, 0, 'removed')",
+        "INSERT INTO tombstone (channel, key, thread, state, at) VALUES ('qq', '2', '', 'removed', 1)",
+    )
+    migrations.upgrade(empty_url)
+    uow = open_store(empty_url, lambda: START, b"k")
+    with uow.begin() as store:
+        (status,) = store.channels.status()
+        assert (status.received, status.lag, status.tries, store.channels.cursor("qq")) == (3, None, 0, "c7")
+        old = store.posts.find_handle("qq", "1")
+        assert old is not None
+        assert (old.text, old.removed_by) == ("旧帖", None)
+        (late,) = stored(store, new("2"))
+        assert late.source_state == "removed"
     uow.close()
 
 

@@ -134,8 +134,9 @@ type = "onebot"
 groups = [{GROUP}]
 token = {{ file = "token" }}
 url = "ws://127.0.0.1:{self.wires["qq"].port}/"
-call_seconds = 1.0
-silence_seconds = 3.0
+call_seconds = 3.0
+silence_seconds = 5.0
+catch_up_limit = 50000
 history_pause = 0.0
 retry_seconds = 0.5
 [channels.bot]
@@ -144,7 +145,7 @@ app_id = "{self.bot.app_id}"
 secret = {{ file = "bot" }}
 groups = ["{BOT_GROUP}"]
 api_url = "http://127.0.0.1:{self.wires["bot"].port}"
-call_seconds = 1.0
+call_seconds = 3.0
 retry_seconds = 0.5
 [channels.gzh]
 type = "wechat"
