@@ -87,12 +87,11 @@ def add(models: Path, source: str) -> str:
 
 
 def _fetch(name: str, target: Path) -> None:
-    import httpx
     from huggingface_hub import snapshot_download
 
     try:
         snapshot_download(name, local_dir=target, allow_patterns=list(_FILES))
-    except (OSError, ValueError, httpx.HTTPError) as error:  # every error of the hub's client is one of these
+    except (OSError, ValueError, RuntimeError) as error:  # every error of the hub's client is one of these
         raise ClassifierError(
             f"{name} cannot be fetched from the hub (no network, or no such checkpoint); "
             "fetch it elsewhere and name the folder instead"
