@@ -69,7 +69,8 @@ def test_no_ground_for_removal_names_criticism() -> None:
 
 
 def test_broad_catches_stand_only_where_allowed() -> None:
-    allowed = {"monitor/adapters/guard.py", "monitor/runtime/supervise.py"}
+    # the readers of a deep model raise bare Exception for a file that is none: nothing narrower can be named
+    allowed = {"monitor/adapters/guard.py", "monitor/runtime/supervise.py", "classifiers/deep.py"}
     for path in CODE:
         name = path.relative_to(ROOT).as_posix()
         text = path.read_text(encoding="utf-8")
