@@ -134,3 +134,45 @@ def test_accounts_are_kept_by_command(desk: Huiyin, monkeypatch: pytest.MonkeyPa
     assert desk("user", "passwd", "mod.li").code == 2
     token = desk("user", "token", "mod.li", "--name", "reports").out.strip()
     assert len(token) > 20
+
+
+# --- learning --------------------------------------------------------------------------------------
+
+
+def test_a_label_is_handed_out_filled_in_and_accepted_by_another_person(
+    desk: Huiyin, data: Path, tmp_path: Path
+) -> None:
+    case = rows(desk("queue", "list", "--as", "mod.li", "--kind", "moderation", "--json").out)[0]["id"]
+    desk("queue", "decide", case, "--action", "keep", "--as", "mod.li")
+    (ask,) = rows(desk("learn", "decided", "--as", "mod.wang").out)
+    assert (ask["proposed"], ask["decided_by"], ask["spam"]) == ({"spam": 0, "abuse": 0}, "mod.li", None)
+    assert len(rows(desk("learn", "sample", "--n", "3", "--days", "366", "--as", "off.zhao").out)) == 3
+    filled = tmp_path / "ask.jsonl"
+    filled.write_text(json.dumps({**ask, "spam": 1}), encoding="utf-8")
+    own = desk("learn", "accept", filled, "--as", "mod.li")
+    assert (own.code, own.rows()[0]["accepted"]) == (3, 0)
+    taken = desk("learn", "accept", filled, "--as", "mod.wang")
+    assert taken.code == 0, taken.err
+    (labels,) = (data / "labels").glob("*.jsonl")
+    assert labels.stat().st_mode & 0o777 == 0o600
+    (row,) = rows(labels.read_text(encoding="utf-8"))
+    assert (row["text"], row["spam"], row["reviewed_by"]) == (ask["text"], 1, "mod.wang")
+    assert desk("ledger", "verify").code == 0
+
+
+def test_the_report_on_the_models_and_reading_the_archive_again(desk: Huiyin) -> None:
+    told = desk("learn", "report", "--as", "off.zhao", "--json")
+    assert told.code == 0, told.err
+    assert {one["label"] for one in told.rows()[0]["drift"]} == {
+        "spam",
+        "rumour",
+        "grievance",
+        "abuse",
+        "risk",
+    }
+    assert desk("learn", "report", "--as", "off.zhao").code == 0
+    first = desk("reclassify", "--batch", "2", "--most", "2").rows()[0]
+    assert (first["looked"], first["reread"], first["finished"]) == (2, 2, False)
+    rest = desk("reclassify").rows()[0]
+    assert (rest["looked"], rest["reread"], rest["finished"]) == (2, 2, True)
+    assert desk("reclassify", "--restart").rows()[0]["reread"] == 0
