@@ -208,7 +208,7 @@ def count(learnt: Scored, held: Scored, questions: Sequence[Question]) -> Counte
             for q in questions
         },
     }
-    return Counted(final.mixes, final.bands, evaluation)
+    return replace(final, evaluation=evaluation)
 
 
 def _columns(questions: Sequence[Question], question: Question) -> list[int]:
