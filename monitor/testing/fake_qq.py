@@ -523,7 +523,7 @@ class FakeQQ:
         message = self.memory.find(actions.number(params, "message_id"))
         if message is None:
             raise Refused("failed", "message does not exist")
-        return self._event(message)
+        return {"real_id": message.seq} | self._event(message)
 
     async def _do_set_group_ban(self, params: Mapping[str, Any]) -> None:
         group, user = self._group(params), actions.number(params, "user_id")

@@ -27,13 +27,14 @@ Frame = dict[str, Any]
 APP_KEY: Final = "naOC0ocQE3shWLAfffVLB1rhYPG7"
 """The example of the platform's own pages; a test may choose another."""
 _ZONE: Final = ZoneInfo("Asia/Shanghai")
+_ME: Final = {"id": "11", "username": "工会", "avatar": "http://127.0.0.1/avatar", "union_openid": ""}
 
 
 @dataclass(slots=True)
 class Faults:
     """What goes wrong; change it at any time.
 
-    The counters say, per call (``token``, ``gateway``, ``websocket``, ``send``, ``recall``, ``mute``, ``bot_state``),
+    The counters say, per call (``token``, ``me``, ``gateway``, ``websocket``, ``send``, ``recall``, ``mute``, ``bot_state``),
     how often it happens. ``drop_before``/``silent_before``: the request is lost with the connection, or never answered.
     ``drop_after``/``silent_after``: the same after it was carried out. ``code`` refuses a call with (HTTP status,
     code), beginning with the call of number ``first`` where one is set; ``page`` answers with a page of a proxy; ``huge`` with 50 MiB; ``status`` with a bare HTTP status.
@@ -61,6 +62,12 @@ def _written(event: Frame) -> str:
     """Return JSON as the platform writes it: characters as they are, half a surrogate pair as its escape."""
     text = json.dumps(event, ensure_ascii=False)
     return text if text.encode("utf-8", "replace").decode() == text else json.dumps(event)
+
+
+def _json(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
+    """Return an answer typed as the platform types it: without a charset, or its own library reads plain text."""
+    body = json.dumps(value).encode()
+    return web.Response(body=body, status=status, headers=headers, content_type="application/json")
 
 
 @dataclass(slots=True)
@@ -164,6 +171,7 @@ class FakeQQBot:
         app = web.Application(client_max_size=64 * 1024 * 1024)
         add = app.router.add_route
         add("POST", "/app/getAppAccessToken", self._give_token)
+        add("GET", "/users/@me", self._call("me", self._do_me))
         add("GET", "/gateway/bot", self._call("gateway", self._do_gateway))
         add("GET", "/websocket", self._gateway)
         add("POST", "/v2/groups/{group}/messages", self._call("send", self._do_send))
@@ -378,7 +386,7 @@ class FakeQQBot:
         self.remaining -= 1
         session = Session(f"session-{self._next()}", 1, ws=ws)
         self.sessions[session.name] = session
-        user = {"id": "11", "username": "工会", "bot": True}
+        user = {"id": _ME["id"], "username": _ME["username"], "bot": True}
         ready = {"version": 1, "session_id": session.name, "user": user, "shard": [0, 1]}
         await self._tell(ws, json.dumps({"op": 0, "s": 1, "t": "READY", "d": ready}))
         self.connected.set()
@@ -403,13 +411,13 @@ class FakeQQBot:
         is_ours = (given.get("appId"), given.get("clientSecret")) == (self.app_id, self.secret)
         code = self.faults.token_code or (0 if is_ours else 100016)
         if code:
-            return web.json_response({"code": code, "message": "invalid appid or secret"})
+            return _json({"code": code, "message": "invalid appid or secret"})
         left = self._tokens.get(self._token, 0.0) - self.now()
         if left <= 60:
             self._token, left = f"token-{self._next()}", float(self.life)
             self._tokens[self._token] = self.now() + left
         seconds: int | str = int(left) if self.faults.number_expires else str(int(left))
-        return web.json_response({"access_token": self._token, "expires_in": seconds})
+        return _json({"access_token": self._token, "expires_in": seconds})
 
     # --- calls ---------------------------------------------------------------------------------------
 
@@ -433,7 +441,7 @@ class FakeQQBot:
             except _Refused as error:
                 return self._refusal(error)
             await self._lose(request, name, faults.silent_after, faults.drop_after)
-            return web.Response() if answer is None else web.json_response(answer)
+            return web.Response() if answer is None else _json(answer)
 
         return handle
 
@@ -442,7 +450,7 @@ class FakeQQBot:
         if self.faults.retry_after is not None:
             headers["Retry-After"] = self.faults.retry_after
         body = {"err_code": error.code, "message": "refused", "trace_id": "trace"}
-        return web.json_response(body, status=error.status, headers=headers)
+        return _json(body, status=error.status, headers=headers)
 
     def _spoilt(self, name: str) -> web.StreamResponse | None:
         if name in self.faults.page:
@@ -462,6 +470,9 @@ class FakeQQBot:
             drop[name] -= 1
             request.transport.abort()
             raise ConnectionResetError
+
+    def _do_me(self, _where: Mapping[str, str], _body: Any) -> Frame:
+        return dict(_ME)
 
     def _do_gateway(self, _where: Mapping[str, str], _body: Any) -> Frame:
         limit = {"total": 1000, "remaining": self.remaining, "reset_after": 3_600_000, "max_concurrency": 1}
