@@ -269,7 +269,8 @@ def _mistakes(asked: _Asked, chance: Floats) -> Floats:
     """Return what the answer about each post costs, in false alarms (or in wrong answers)."""
     question = asked.question
     if question.values:
-        return (chance.argmax(axis=1) != asked.truth).astype(np.float64)
+        wrong: Floats = (chance.argmax(axis=1) != asked.truth).astype(np.float64)
+        return wrong
     return cost(chance[:, 0], asked.truth, question.threshold, question.miss_cost)
 
 
