@@ -6,6 +6,7 @@ with a checkpoint is never run.
 
 from __future__ import annotations
 
+import copy
 import re
 import shutil
 from collections.abc import Mapping, Sequence
@@ -141,7 +142,7 @@ def read(models: Path, name: str, questions: Sequence[Question], own_head: bool 
     try:
         config = AutoConfig.from_pretrained(folder, local_files_only=True)
         pieces = _pieces(folder)
-        encoder = kind.from_pretrained(folder, local_files_only=True).eval()
+        encoder = kind.from_pretrained(folder, local_files_only=True, dtype="float32").eval()
     except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
         raise ClassifierError(f"the encoder {name} cannot be loaded; add it again") from error
     head = _head(config, questions, name) if own_head else {}
@@ -182,7 +183,7 @@ def save(folder: Path, pieces: Tokenizer, encoder: Any, longest: int) -> None:
 
     folder.mkdir(parents=True, exist_ok=True)
     encoder.config.huiyin_longest = longest
-    encoder.save_pretrained(folder)
+    copy.deepcopy(encoder).half().save_pretrained(folder)  # half as large; read again as single precision
     marks = dict(zip(("pad", "unk", "cls", "sep", "mask"), SPECIALS, strict=True))
     named = {f"{name}_token": mark for name, mark in marks.items()}
     PreTrainedTokenizerFast(tokenizer_object=pieces, **named).save_pretrained(folder)
