@@ -104,7 +104,7 @@ def test_a_store_that_refuses_is_waited_for(house: House) -> None:
     assert refusing.times == 0
 
 
-def test_both_sweeps_run_once_a_minute(house: House) -> None:
+def test_every_sweep_runs_once_a_minute(house: House) -> None:
     class Ticking:
         """A clock whose seconds a test sets."""
 
@@ -120,7 +120,7 @@ def test_both_sweeps_run_once_a_minute(house: House) -> None:
     for seconds in (0.0, 30.0, 59.0, 60.0, 61.0, 125.0):
         clock.seconds = seconds
         made._sweep()
-    assert swept == ["cases.sweep", "effects.sweep"] * 3
+    assert swept == ["cases.sweep", "effects.sweep", "retention.sweep"] * 3
 
 
 def test_a_missing_model_is_said_in_the_note_of_the_part(tmp_path: Path) -> None:
