@@ -57,7 +57,11 @@ def test_translations_keep_the_fields() -> None:
 
 
 def test_no_english_text_is_still_chinese() -> None:
-    assert not [english for english in _english().values() if HAN.search(english)]
+    """What another program writes on its own buttons stays as it stands there: it is quoted in the Chinese text."""
+    for text, english in _english().items():
+        for name in re.findall("“(.+?)”", text):
+            english = english.replace(name, "")
+        assert not HAN.search(english), text
 
 
 def test_the_compiled_catalogue_is_the_written_one() -> None:
