@@ -199,7 +199,9 @@ def test_a_question_that_it_does_not_help_is_left_to_the_fast_tier() -> None:
         questions,
     )
     assert set(counted.mixes) == {"spam"}
-    assert counted.evaluation["held_out"]["cascade"]["abuse"] == counted.evaluation["held_out"]["fast"]["abuse"]
+    assert (
+        counted.evaluation["held_out"]["cascade"]["abuse"] == counted.evaluation["held_out"]["fast"]["abuse"]
+    )
     assert counted.evaluation["held_out"]["both"]["spam"]["f1"] > 0.8
 
 
