@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
@@ -197,10 +197,10 @@ def normalise_batch(texts: Sequence[str]) -> Batch:
     codes, starts, ends = _clean(codes, starts, starts + 1)
     codes, touched = _by_sound(codes)
     bounds = _bounds(codes)
-    slow = _triggered(codes, bounds)
+    slow = {row: False for row in _triggered(codes, bounds).tolist()}
     if len(touched):  # what is written anew may begin another word
-        slow = np.union1d(slow, np.searchsorted(bounds, touched, side="right") - 1)
-    if len(slow):
+        slow |= dict.fromkeys((np.searchsorted(bounds, touched, side="right") - 1).tolist(), True)
+    if slow:
         codes, starts, ends = _splice(codes, starts, ends, bounds, slow)
         bounds = _bounds(codes)
     return Batch(codes, starts, ends, bounds)
@@ -408,15 +408,15 @@ def _slice(codes: Codes, bounds: npt.NDArray[np.int64], row: int) -> str:
 
 
 def _splice(
-    codes: Codes, starts: Index, ends: Index, bounds: npt.NDArray[np.int64], rows: npt.NDArray[np.int64]
+    codes: Codes, starts: Index, ends: Index, bounds: npt.NDArray[np.int64], rows: Mapping[int, bool]
 ) -> tuple[Codes, Index, Index]:
-    """Mend the named rows and put them back between the others."""
+    """Mend the named rows (each with whether it has changed already) and put them back between the others."""
     pieces: list[tuple[Codes, Index, Index]] = []
     done = 0
-    for row in rows.tolist():
+    for row, dirty in sorted(rows.items()):
         low, high = int(bounds[row]), int(bounds[row + 1]) - 1
         pieces.append((codes[done:low], starts[done:low], ends[done:low]))
-        pieces.append(_mend(_decode(codes[low:high]), starts[low:high], ends[low:high]))
+        pieces.append(_mend(_decode(codes[low:high]), starts[low:high], ends[low:high], dirty))
         done = high
     pieces.append((codes[done:], starts[done:], ends[done:]))
     return (
@@ -453,21 +453,27 @@ def _led(text: str) -> bool:
     return _any_lead().search(text) is not None or any(_spelt(match) for match in _LETTERS.finditer(text))
 
 
-def _mend(text: str, starts: Index, ends: Index) -> tuple[Codes, Index, Index]:
-    """Apply every rule until nothing changes any more."""
+def _mend(text: str, starts: Index, ends: Index, dirty: bool) -> tuple[Codes, Index, Index]:
+    """Apply every rule until nothing changes any more.
+
+    Args:
+        text, starts, ends: the row with its map.
+        dirty: it has changed since gaps were closed last.
+    """
     for _ in range(_MAX_ROUNDS):
         before = text
-        codes, starts, ends = _clean(_encode(text + "\n"), np.append(starts, 0), np.append(ends, 0))
-        text, starts, ends = _decode(codes[:-1]), starts[:-1], ends[:-1]
         text, starts, ends = _expand(text, starts, ends)
         text, starts, ends = _replace(_any_split(), lambda match: SPLIT[match[0]], text, starts, ends)
-        text = _decode(_by_sound(_encode(text + "\n"))[0][:-1])
         if _led(text):
             for pattern, meant in _rules():
                 if pattern.search(text):
                     text, starts, ends = _replace(pattern, meant, text, starts, ends)
-        if text == before:
+        if text == before and not dirty:
             break
+        codes, starts, ends = _clean(_encode(text + "\n"), np.append(starts, 0), np.append(ends, 0))
+        starts, ends = starts[:-1], ends[:-1]
+        mended = _decode(_by_sound(codes)[0][:-1])
+        text, dirty = mended, mended != text
     return _encode(text), starts, ends
 
 

@@ -99,7 +99,7 @@ def test_ordinary_words_stay(text: str) -> None:
     assert normalise(text).text == text.lower()
 
 
-@settings(max_examples=400)
+@settings(max_examples=400, deadline=None)
 @given(st.lists(TRICKY | ANY, max_size=6))
 @example(["", "\n", "\ud800"])
 def test_span_map_is_sound(texts: list[str]) -> None:
@@ -120,7 +120,7 @@ def test_span_map_is_sound(texts: list[str]) -> None:
             assert high == row.ends[-1]
 
 
-@settings(max_examples=400)
+@settings(max_examples=400, deadline=None)
 @given(TRICKY | ANY)
 @example("加 徽 亻言")
 @example("w.e.i.x.i.n")
@@ -129,7 +129,7 @@ def test_normalising_twice_changes_nothing(text: str) -> None:
     assert normalise(once).text == once
 
 
-@settings(max_examples=150)
+@settings(max_examples=150, deadline=None)
 @given(st.lists(TRICKY | ANY, max_size=5))
 def test_a_row_does_not_depend_on_its_neighbours(texts: list[str]) -> None:
     assert normalise_all(texts) == [normalise(text).text for text in texts]
