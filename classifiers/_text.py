@@ -197,7 +197,7 @@ def normalise_batch(texts: Sequence[str]) -> Batch:
     codes, starts, ends = _clean(codes, starts, starts + 1)
     codes, touched = _by_sound(codes)
     bounds = _bounds(codes)
-    slow = {row: False for row in _triggered(codes, bounds).tolist()}
+    slow = dict.fromkeys(_triggered(codes, bounds).tolist(), False)
     if len(touched):  # what is written anew may begin another word
         slow |= dict.fromkeys((np.searchsorted(bounds, touched, side="right") - 1).tolist(), True)
     if slow:
