@@ -172,14 +172,14 @@ def test_from_nothing_to_a_case_and_back_to_nothing(tmp_path: Path) -> None:
 
         seconds = running.stop(signal.SIGTERM)
         print(f"stop: {seconds:.1f} s")
-        assert seconds < 10
+        assert seconds < 30
         assert running.process.returncode == 0
     assert not answers(running.url("/healthz"))
     with up(tmp_path, "--no-ui") as again:
         print(f"second start: {again.seconds:.1f} s")
-        assert again.seconds < 10
+        assert again.seconds < 60
         assert "admin" not in again.said, "the password is shown once"
-        assert again.stop(signal.SIGINT) < 10
+        assert again.stop(signal.SIGINT) < 30
     with opened(tmp_path) as app:
         assert accounts.sign_in(app.deps, "admin", password[1], "127.0.0.1")
 
@@ -262,10 +262,10 @@ def test_with_the_screens_everything_answers_and_ends(tmp_path: Path) -> None:
         assert answers(f"http://127.0.0.1:{ui_port}/healthz")
         assert f"http://127.0.0.1:{ui_port}/" in running.said
         until(lambda: running.parts().get("ui") is not None)
-        assert running.stop(signal.SIGINT) < 10
+        assert running.stop(signal.SIGINT) < 30
     with up(tmp_path, "--demo", "--ui-port", str(ui_port)) as again:
         print(f"second start with screens: {again.seconds:.1f} s")
-        assert again.seconds < 10
+        assert again.seconds < 60
         again.stop(signal.SIGTERM)
 
 

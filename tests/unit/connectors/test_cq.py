@@ -77,7 +77,7 @@ def test_any_string_is_read_and_no_word_of_it_is_lost(text: str) -> None:
 def test_hostile_strings_cost_little_time(text: str) -> None:
     begun = time.monotonic()
     list(segments(text))
-    assert time.monotonic() - begun < 1.0
+    assert time.monotonic() - begun < 5.0
 
 
 def test_vectors_of_the_standard() -> None:
