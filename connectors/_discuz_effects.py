@@ -25,6 +25,7 @@ class Hand:
     def __init__(self, api: Api, topics: Topics) -> None:
         self._api = api
         self._topics = topics
+        self._keeps_back = False  # the forum was seen to keep our answers until somebody approves them
 
     async def perform(self, effect: Effect) -> str:
         """Carry out ``effect`` and return its receipt (see ``Connector.perform``)."""
@@ -53,6 +54,7 @@ class Hand:
         query = {"module": "sendreply", "replysubmit": "yes", "tid": tid}
         answer = await self._api.act(query, {"message": _pointing_at(place) + text})
         if answer.message == "post_reply_mod_succeed":
+            self._keeps_back = True
             return f"pending:{tid}"
         if answer.message != "post_reply_succeed":
             raise error_of(answer.message, "the answer", datetime.now(UTC))
@@ -127,6 +129,10 @@ class Hand:
         for row in rows:
             if row.post.author == self._api.uid and wire.is_said(effect.mark, effect.text, row):
                 return f"said:{tid}:{row.pid}"
+        if self._keeps_back:
+            raise Rejected(
+                "the forum keeps answers until they are approved, where we cannot see them; look there"
+            )
         return None
 
 

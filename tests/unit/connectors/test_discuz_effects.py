@@ -114,7 +114,11 @@ async def test_an_answer_that_waits_for_approval_is_not_sent_again() -> None:
         topic = fake.topic(2, "停水", "停水了", MEMBER)
         fake.faults.give("sendreply", "post_reply_mod_succeed")
         discuz = make(fake)
-        assert await discuz.perform(effect(None, thread=str(topic.tid)), None) == f"pending:{topic.tid}"
+        told = effect(None, thread=str(topic.tid))
+        assert await discuz.read_back(told) is None
+        assert await discuz.perform(told, None) == f"pending:{topic.tid}"
+        with pytest.raises(Rejected, match="approved"):
+            await discuz.read_back(told)  # nobody can tell, so a person looks
         await discuz.close()
 
 
