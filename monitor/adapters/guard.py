@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from monitor import logs
 from monitor.core.alerts import StaffMessage
 from monitor.core.errors import (
     ClassifierError,
@@ -42,6 +43,7 @@ CLOSE_SECONDS = 5.0
 HANDLE_SECONDS = 30.0
 NOTIFY_SECONDS = 60.0
 T = TypeVar("T")
+_log = logs.get("guard")
 
 
 def members(protocol: type) -> list[str]:
@@ -93,6 +95,14 @@ async def _within(seconds: float, work: Awaitable[T]) -> T:
     if not done:
         raise TimeoutError
     return task.result()
+
+
+async def _closed(plugin: str, work: Awaitable[None]) -> None:
+    """Wait for a plug-in to close; a failure stops nobody, and is logged by its kind and place."""
+    try:
+        await _within(CLOSE_SECONDS, work)
+    except Exception as error:
+        _log.warning("close_failed", plugin=plugin, error=place(error))
 
 
 def _forget(task: asyncio.Future[Any]) -> None:
@@ -235,10 +245,7 @@ class GuardedConnector:
 
     async def close(self) -> None:
         """Close the plug-in; a failure is not the caller's concern."""
-        try:
-            await _within(CLOSE_SECONDS, self._inner.close())
-        except Exception:
-            return
+        await _closed(self.plugin, self._inner.close())
 
 
 class GuardedNotifier:
@@ -276,10 +283,7 @@ class GuardedNotifier:
 
     async def close(self) -> None:
         """Close the plug-in; a failure is not the caller's concern."""
-        try:
-            await _within(CLOSE_SECONDS, self._inner.close())
-        except Exception:
-            return
+        await _closed(self.plugin, self._inner.close())
 
 
 class GuardedClassifier:

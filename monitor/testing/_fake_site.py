@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from abc import ABC, abstractmethod
 from collections import Counter, deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -31,7 +32,7 @@ class SiteFaults:
     delay: float = 0.0
 
 
-class FakeSite:
+class FakeSite(ABC):
     """A program behind one HTTP address.
 
     Attributes:
@@ -73,13 +74,13 @@ class FakeSite:
             await self._runner.cleanup()
             self._runner = None
 
+    @abstractmethod
     def operation(self, request: web.Request, body: Any) -> str:
         """Return the name of what is asked for."""
-        raise NotImplementedError
 
+    @abstractmethod
     def judge(self, operation: str, request: web.Request, body: Any) -> web.Response:
         """Carry it out and return the answer."""
-        raise NotImplementedError
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         raw = await request.read()
