@@ -13,6 +13,7 @@ from connectors._html import words_in
 from connectors._limits import clean_text, from_text, id_of
 from monitor.core.errors import RateLimited, Rejected, Unavailable, Uncertain
 from monitor.core.model import Effect, EffectKind
+from monitor.words import _
 
 SAYING: Final = (EffectKind.REPLY, EffectKind.NOTICE)
 TAKING: Final = (EffectKind.REMOVE, EffectKind.HIDE)
@@ -90,7 +91,7 @@ class Hand:
         until = datetime.now(UTC) + timedelta(seconds=effect.seconds)
         body = {
             "silenced_till": until.isoformat(timespec="seconds").replace("+00:00", "Z"),
-            "reason": clean_text(effect.text).strip()[:200] or "按论坛公开的规则处理",
+            "reason": clean_text(effect.text).strip()[:200] or _("依照公布的规则处理"),
         }
         try:
             await self._api.act("PUT", f"/admin/users/{author}/silence.json", body)

@@ -12,6 +12,7 @@ from connectors._nodebb_api import Api, Refused
 from connectors._nodebb_forum import is_gone, number_of
 from monitor.core.errors import RateLimited, Rejected, Unavailable, Uncertain
 from monitor.core.model import Effect, EffectKind
+from monitor.words import _
 
 SAYING: Final = (EffectKind.REPLY, EffectKind.NOTICE)
 TAKING: Final = (EffectKind.REMOVE, EffectKind.HIDE)
@@ -85,7 +86,7 @@ class Hand:
             raise Rejected("the effect names no member who could be muted")
         until = int(time.time() * 1000) + effect.seconds * 1000
         if not await self._is_muted(author, until):  # a second muting would shorten a longer one
-            reason = clean_text(effect.text).strip()[:200] or "按论坛公开的规则处理"
+            reason = clean_text(effect.text).strip()[:200] or _("依照公布的规则处理")
             await self._api.act("PUT", f"/api/v3/users/{author}/mute", {"until": until, "reason": reason})
         return f"muted:{effect.id}"
 

@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from monitor.adapters import guard
 from monitor.adapters.guard import GuardedClassifier, GuardedConnector
@@ -170,8 +171,11 @@ async def test_an_acknowledgement_stands_behind_the_fence_too() -> None:
 
 
 @pytest.mark.asyncio
-async def test_closing_never_fails() -> None:
-    await fenced(KeyError(WORDS)).close()
+async def test_closing_never_fails_and_is_told_without_words() -> None:
+    with capture_logs() as told:
+        await fenced(KeyError(WORDS)).close()
+    assert [(one["event"], one["log_level"]) for one in told] == [("close_failed", "warning")]
+    assert WORDS not in str(told)
 
 
 @pytest.mark.asyncio
