@@ -11,7 +11,7 @@ import typer
 from monitor.cli import _channel_add, _channel_words
 from monitor.cli._hand import Json, opened, table
 from monitor.cli.main import FAILED, say
-from monitor.core.errors import BadInput, ConfigError
+from monitor.core.errors import BadInput, ConfigError, NotFound
 from monitor.core.model import SYSTEM, Health
 from monitor.words import _
 
@@ -192,6 +192,9 @@ def cursor(
         raise BadInput(_("--reset 和 --set 只能用一个。"))
     with opened(models=False) as app:
         if not reset and not value:
+            known = {row.name for row in channels.status(app.deps, SYSTEM)}
+            if name not in app.config.channels and name not in known:
+                raise NotFound("there is no such channel; `huiyin channel list` names them")
             typer.echo(channels.cursor(app.deps, name) or "")
             return
         warning = (

@@ -136,6 +136,9 @@ def test_the_cursor_is_seen_and_moved_with_a_warning_and_an_entry(huiyin: Huiyin
     assert "7:甲" in moved.err
     assert huiyin("channel", "cursor", "letters").out == "\n"
     assert huiyin("channel", "cursor", "nowhere", "--reset", "--yes").code == 1
+    looked = huiyin("channel", "cursor", "nowhere")
+    assert (looked.code, looked.out) == (1, "")
+    assert "channel list" in looked.err
     app = bootstrap.build(config.load(None, data, {}), models=False)
     with app.deps.uow.read() as store:
         kinds = [entry.kind for entry in store.ledger.entries(0, 10)]
