@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as fn
 
 from classifiers._deep_net import Net, OwnHead, answers
-from classifiers._deep_pretrain import padded
+from classifiers._deep_pretrain import halved, padded
 from classifiers._deep_words import FIRST
 from classifiers._question import Question
 from classifiers._registry import QUESTIONS
@@ -118,6 +118,7 @@ def teach(
         ],
         lesson.rate,
         weight_decay=0.01,
+        fused=True,
     )
     steps, begun = 0, time.monotonic()
     plans = [_plan(posts, lesson.batch, rng) for _ in range(lesson.rounds)]
@@ -133,7 +134,8 @@ def teach(
                     * min((steps + 1) / (lesson.warm * whole), (1 - done) / (1 - lesson.warm))
                 )
             ids, mask = padded([_changed(posts[row], lesson, apart, hidden, rng) for row in rows])
-            scores = net(ids.to(device), mask.to(device))
+            with torch.autocast(device, dtype=torch.bfloat16, enabled=halved()):
+                scores = net(ids.to(device), mask.to(device)).float()
             at = torch.from_numpy(rows)
             loss = truths.loss(
                 scores,

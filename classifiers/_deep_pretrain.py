@@ -63,7 +63,7 @@ class Preset:
 
 PRESETS: Final = {
     "tiny": Preset(pieces=500, width=16, layers=1, heads=2, inner=16, longest=32, batch=256),
-    "small": Preset(pieces=8192, width=256, layers=4, heads=4, inner=384, batch=4096),
+    "small": Preset(pieces=8192, width=256, layers=4, heads=4, inner=384, batch=2048),
     "full": Preset(
         pieces=16384, width=768, layers=12, heads=12, inner=1152, longest=192, batch=65536, rate=5e-4
     ),
