@@ -18,7 +18,7 @@ from classifiers import _train, _version
 from classifiers._evaluate import evaluate, evaluate_matching, evaluate_pairs, question_of, references
 from classifiers._measure import compared
 from classifiers._registry import QUESTIONS, YES_NO
-from classifiers._text import normalise
+from classifiers._text import as_written, normalise
 from classifiers.fast import FastTier
 from classifiers.groups import Grouper
 from monitor.core.errors import ClassifierError
@@ -105,23 +105,23 @@ def claims(_model: FastTier, own: Path, sets: Path | None) -> Lines:
 def evasion(model: FastTier, own: Path, _sets: Path | None) -> Lines:
     """Recall of the disguised against the plain by kind; with the normaliser off, too; false flags by kind."""
     pairs = rows(own / "evasion/pairs.jsonl", "")
-    found: dict[tuple[str, str], list[int]] = defaultdict(lambda: [0, 0, 0])
+    found: dict[tuple[str, str], list[int]] = defaultdict(lambda: [0, 0, 0, 0])
     for label in sorted({str(pair["label"]) for pair in pairs}):
         mine = [pair for pair in pairs if pair["label"] == label]
         edge = model.thresholds[label]
-        said = [
-            model.scores([str(pair[side]) for pair in mine])[label] >= edge for side in ("plain", "disguised")
-        ]
+        shown, veiled = ([str(pair[side]) for pair in mine] for side in ("plain", "disguised"))
+        chances = (model.scores(shown), model.scores(veiled), model.scores(veiled, as_written))
+        said = [chance[label] >= edge for chance in chances]
         for at, pair in enumerate(mine):
             for way in (*str(pair["way"]).split("+"), f"all ({pair['set']})", "all"):
                 cell = found[label, way]
                 cell[0] += 1
-                cell[1] += int(said[0][at])
-                cell[2] += int(said[1][at])
-    yield "| label | disguise | pairs | plain found | disguised found |"
-    yield "|---|---|---|---|---|"
-    for (label, way), (n, plain, hidden) in sorted(found.items()):
-        yield f"| {label} | {way} | {n} | {plain} | {hidden} |"
+                for side, told in enumerate(said, 1):
+                    cell[side] += int(told[at])
+    yield "| label | disguise | pairs | plain found | disguised found | disguised found without the normaliser |"
+    yield "|---|---|---|---|---|---|"
+    for (label, way), counts in sorted(found.items()):
+        yield f"| {label} | {way} | {' | '.join(map(str, counts))} |"
     for half in ("tune", "held"):
         mine = [pair for pair in pairs if pair["set"] == half]
         exact = [_letters(str(pair["plain"])) == _letters(str(pair["disguised"])) for pair in mine]

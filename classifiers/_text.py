@@ -206,6 +206,12 @@ def normalise_batch(texts: Sequence[str]) -> Batch:
     return Batch(codes, starts, ends, bounds)
 
 
+def as_written(texts: Sequence[str]) -> Batch:
+    """Lay texts out as they are, for measuring what normalising is worth."""
+    codes, starts, bounds = _join(texts)
+    return Batch(codes, starts, starts + 1, bounds)
+
+
 def normalise(text: str) -> Normalised:
     """Normalise one text."""
     return normalise_batch([text]).row(0)

@@ -8,7 +8,7 @@ over several scores (``_look``), which tell what else the post is.
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import repeat
@@ -111,11 +111,13 @@ class FastTier:
         """Return one reading per text with reasons for every yes/no answer, flagged or not."""
         return self._all(texts, explain=True)
 
-    def scores(self, texts: Sequence[str]) -> dict[str, Floats]:
+    def scores(
+        self, texts: Sequence[str], normaliser: Callable[[Sequence[str]], Batch] = normalise_batch
+    ) -> dict[str, Floats]:
         """Return the probabilities alone: ``label`` or ``label=value`` -> one number per text (for measuring)."""
         found: dict[str, list[Floats]] = {}
         for low in range(0, len(texts), BATCH):
-            seen = self._see(texts[low : low + BATCH])
+            seen = self._see(texts[low : low + BATCH], normaliser)
             for columns in (self._first, self._then):
                 chances = self._chances(columns, _raw(columns, seen.matrix))
                 for column, head in enumerate(columns.heads):
@@ -130,8 +132,10 @@ class FastTier:
                 readings += self._batch(texts[low : low + BATCH], explain)
         return readings
 
-    def _see(self, texts: Sequence[str]) -> Seen:
-        batch = normalise_batch(texts)
+    def _see(
+        self, texts: Sequence[str], normaliser: Callable[[Sequence[str]], Batch] = normalise_batch
+    ) -> Seen:
+        batch = normaliser(texts)
         found = grams(batch, self._bits, self._orders, extras=True)
         buckets, pointer = found.distinct()
         return Seen(batch, plain(batch), found, ones(self._slots[buckets], pointer, len(self._first.table)))
