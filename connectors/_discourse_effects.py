@@ -2,57 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from connectors import _discourse_wire as wire
 from connectors._comments_words import as_markdown, is_said
 from connectors._discourse_api import Api, Refused
+from connectors._forum_hand import ForumHand
 from connectors._html import words_in
 from connectors._limits import clean_text, from_text, id_of
 from monitor.core.errors import RateLimited, Rejected, Unavailable, Uncertain
-from monitor.core.model import Effect, EffectKind
+from monitor.core.model import Effect
 from monitor.words import _
 
-SAYING: Final = (EffectKind.REPLY, EffectKind.NOTICE)
-TAKING: Final = (EffectKind.REMOVE, EffectKind.HIDE)
 LOOKED_THROUGH: Final = 200
 """Newest posts of a topic in which an answer is looked for."""
 _AT_ONCE: Final = 50
 _LEEWAY: Final = timedelta(minutes=5)
 
 
-def _post_of(effect: Effect) -> int | None:
-    handle = effect.handle or ""
-    return int(handle) if handle.isascii() and handle.isdigit() and len(handle) < 19 else None
+class Hand(ForumHand):
+    """What acts for an account of Discourse."""
 
-
-class Hand:
-    """What acts for the account; ``removed`` are the numbers of the posts that it removed."""
+    site = "Discourse"
+    restored = "recovered"
 
     def __init__(self, api: Api, scope: wire.Scope, moderates: bool) -> None:
+        super().__init__(moderates)
         self._api = api
         self._scope = scope
-        self._moderates = moderates
-        self.removed: set[int] = set()
-        self.waiting = 0
 
-    async def perform(self, effect: Effect, author: str | None) -> str:
-        """Carry out ``effect`` and return its receipt (see ``Connector.perform``)."""
-        if effect.kind in SAYING:
-            return await self._say(effect)
-        if not self._moderates:
-            raise Rejected("this channel may only answer: set `moderates` once its account is a moderator")
-        if effect.kind is EffectKind.MUTE:
-            return await self._silence(effect, author)
-        number = _post_of(effect)
-        if number is None:
-            raise Rejected("the effect names no post of Discourse")
-        row = await self._row(number)
-        if effect.kind is EffectKind.RESTORE:
-            return await self._recover(number, row)
-        return await self._delete(number, row)
+    def _post_of(self, effect: Effect) -> int | None:
+        handle = effect.handle or ""
+        return int(handle) if handle.isascii() and handle.isdigit() and len(handle) < 19 else None
+
+    def _is_gone(self, row: Mapping[str, Any]) -> bool:
+        return wire.is_gone(row)
 
     async def _row(self, number: int) -> dict[str, Any] | None:
         """Return a post as it stands now, None when it was removed for good."""
@@ -63,25 +49,11 @@ class Hand:
                 return None
             raise
 
-    # --- taking away and giving back -----------------------------------------------------------------
+    async def _take_away(self, number: int) -> None:
+        await self._api.act("DELETE", f"/posts/{number}.json")
 
-    async def _delete(self, number: int, row: dict[str, Any] | None) -> str:
-        if row is not None and not wire.is_gone(row):
-            self.removed.add(number)
-            try:
-                await self._api.act("DELETE", f"/posts/{number}.json")
-            except (Unavailable, RateLimited, Rejected):
-                self.removed.discard(number)
-                raise
-        return f"deleted:{number}"
-
-    async def _recover(self, number: int, row: dict[str, Any] | None) -> str:
-        if row is None:
-            raise Rejected("the post was removed for good and cannot be brought back")
-        if wire.is_gone(row):
-            await self._api.act("PUT", f"/posts/{number}/recover.json")
-        self.removed.discard(number)
-        return f"recovered:{number}"
+    async def _give_back(self, number: int) -> None:
+        await self._api.act("PUT", f"/posts/{number}/recover.json")
 
     # --- silencing -----------------------------------------------------------------------------------
 
@@ -145,7 +117,7 @@ class Hand:
 
     async def _where(self, effect: Effect) -> tuple[int, int | None]:
         """Return topic and place of what is answered; a post may have moved since it was read."""
-        number = _post_of(effect)
+        number = self._post_of(effect)
         row = None if number is None else await self._row(number)
         topic = id_of((row or {}).get("topic_id")) or effect.thread or ""
         if not (topic.isascii() and topic.isdigit()):
@@ -164,21 +136,9 @@ class Hand:
 
     # --- looking back --------------------------------------------------------------------------------
 
-    async def read_back(self, effect: Effect) -> str | None:
-        """Look whether an effect happened (see ``Connector.read_back``)."""
-        if effect.kind in SAYING:
-            topic, _place = await self._where(effect)
-            return await self._find(effect, topic)
-        number = _post_of(effect)
-        if number is None:
-            raise Rejected("the effect names no post of Discourse")
-        row = await self._row(number)
-        if effect.kind is EffectKind.MUTE:
-            return await self._silenced(effect, row)
-        is_gone = row is None or wire.is_gone(row)
-        if effect.kind in TAKING:
-            return f"deleted:{number}" if is_gone else None
-        return None if is_gone else f"recovered:{number}"
+    async def _said(self, effect: Effect) -> str | None:
+        topic, _place = await self._where(effect)
+        return await self._find(effect, topic)
 
     async def _silenced(self, effect: Effect, row: dict[str, Any] | None) -> str | None:
         author = id_of((row or {}).get("user_id"))

@@ -3,52 +3,39 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import Any, Final
 
 from connectors._comments_words import as_markdown, is_said
+from connectors._forum_hand import ForumHand
 from connectors._html import words_in
 from connectors._limits import clean_text, id_of
 from connectors._nodebb_api import Api, Refused
 from connectors._nodebb_forum import is_gone, number_of
-from monitor.core.errors import RateLimited, Rejected, Unavailable, Uncertain
-from monitor.core.model import Effect, EffectKind
+from monitor.core.errors import Rejected, Uncertain
+from monitor.core.model import Effect
 from monitor.words import _
 
-SAYING: Final = (EffectKind.REPLY, EffectKind.NOTICE)
-TAKING: Final = (EffectKind.REMOVE, EffectKind.HIDE)
 PAGES: Final = 10
 """Last pages of a topic in which an answer is looked for."""
 _LEEWAY_MS: Final = 300_000
 
 
-def _post_of(effect: Effect) -> int | None:
-    return number_of({"pid": effect.handle}) if effect.handle else None
+class Hand(ForumHand):
+    """What acts for an account of NodeBB."""
 
-
-class Hand:
-    """What acts for the account; ``removed`` are the numbers of the posts that it removed."""
+    site = "NodeBB"
+    restored = "restored"
 
     def __init__(self, api: Api, moderates: bool) -> None:
+        super().__init__(moderates)
         self._api = api
-        self._moderates = moderates
-        self.removed: set[int] = set()
-        self.waiting = 0
 
-    async def perform(self, effect: Effect, author: str | None) -> str:
-        """Carry out ``effect`` and return its receipt (see ``Connector.perform``)."""
-        if effect.kind in SAYING:
-            return await self._say(effect)
-        if not self._moderates:
-            raise Rejected("this channel may only answer: set `moderates` once its account is a moderator")
-        if effect.kind is EffectKind.MUTE:
-            return await self._mute(effect, author)
-        number = _post_of(effect)
-        if number is None:
-            raise Rejected("the effect names no post of NodeBB")
-        row = await self._row(number)
-        if effect.kind is EffectKind.RESTORE:
-            return await self._restore(number, row)
-        return await self._delete(number, row)
+    def _post_of(self, effect: Effect) -> int | None:
+        return number_of({"pid": effect.handle}) if effect.handle else None
+
+    def _is_gone(self, row: Mapping[str, Any]) -> bool:
+        return is_gone(row)
 
     async def _row(self, number: int) -> dict[str, Any] | None:
         """Return a post as it stands now, None when it was purged."""
@@ -59,29 +46,15 @@ class Hand:
                 return None
             raise
 
-    # --- taking away and giving back -----------------------------------------------------------------
+    async def _take_away(self, number: int) -> None:
+        await self._api.act("DELETE", f"/api/v3/posts/{number}/state")
 
-    async def _delete(self, number: int, row: dict[str, Any] | None) -> str:
-        if row is not None and not is_gone(row):
-            self.removed.add(number)
-            try:
-                await self._api.act("DELETE", f"/api/v3/posts/{number}/state")
-            except (Unavailable, RateLimited, Rejected):
-                self.removed.discard(number)
-                raise
-        return f"deleted:{number}"
-
-    async def _restore(self, number: int, row: dict[str, Any] | None) -> str:
-        if row is None:
-            raise Rejected("the post was purged and cannot be brought back")
-        if is_gone(row):
-            await self._api.act("PUT", f"/api/v3/posts/{number}/state")
-        self.removed.discard(number)
-        return f"restored:{number}"
+    async def _give_back(self, number: int) -> None:
+        await self._api.act("PUT", f"/api/v3/posts/{number}/state")
 
     # --- muting --------------------------------------------------------------------------------------
 
-    async def _mute(self, effect: Effect, author: str | None) -> str:
+    async def _silence(self, effect: Effect, author: str | None) -> str:
         if author is None or not author.isascii() or not author.isdigit() or author == "0":
             raise Rejected("the effect names no member who could be muted")
         until = int(time.time() * 1000) + effect.seconds * 1000
@@ -115,7 +88,7 @@ class Hand:
 
     async def _where(self, effect: Effect) -> tuple[str, int | None]:
         """Return topic and post of what is answered; a post may have moved since it was read."""
-        number = _post_of(effect)
+        number = self._post_of(effect)
         row = None if number is None else await self._row(number)
         topic = id_of((row or {}).get("tid")) or effect.thread or ""
         if not (topic.isascii() and topic.isdigit()):
@@ -124,25 +97,16 @@ class Hand:
 
     # --- looking back --------------------------------------------------------------------------------
 
-    async def read_back(self, effect: Effect) -> str | None:
-        """Look whether an effect happened (see ``Connector.read_back``)."""
-        if effect.kind in SAYING:
-            topic, _parent = await self._where(effect)
-            return await self._find(effect, topic)
-        number = _post_of(effect)
-        if number is None:
-            raise Rejected("the effect names no post of NodeBB")
-        row = await self._row(number)
-        if effect.kind is EffectKind.MUTE:
-            author = id_of((row or {}).get("uid"))
-            if author is None:
-                raise Rejected("the post is not there any more, and with it goes who wrote it")
-            until = int(effect.created_at.timestamp() * 1000) + effect.seconds * 1000 - _LEEWAY_MS
-            return f"muted:{effect.id}" if await self._is_muted(author, until) else None
-        gone = row is None or is_gone(row)
-        if effect.kind in TAKING:
-            return f"deleted:{number}" if gone else None
-        return None if gone else f"restored:{number}"
+    async def _said(self, effect: Effect) -> str | None:
+        topic, _parent = await self._where(effect)
+        return await self._find(effect, topic)
+
+    async def _silenced(self, effect: Effect, row: dict[str, Any] | None) -> str | None:
+        author = id_of((row or {}).get("uid"))
+        if author is None:
+            raise Rejected("the post is not there any more, and with it goes who wrote it")
+        until = int(effect.created_at.timestamp() * 1000) + effect.seconds * 1000 - _LEEWAY_MS
+        return f"muted:{effect.id}" if await self._is_muted(author, until) else None
 
     async def _find(self, effect: Effect, topic: str) -> str | None:
         """Return the receipt of words of ours that stand in a topic or wait for approval."""

@@ -235,7 +235,7 @@ async def test_removing_is_done_once_and_can_be_undone(kind: EffectKind) -> None
             assert await forum.perform(back, None) == f"restored:{post.pid}"
         assert fake.done[f"restore {post.pid}"] == 1
         del fake.posts[post.pid]
-        with pytest.raises(Rejected, match="purged"):
+        with pytest.raises(Rejected, match="removed for good"):
             await forum.perform(back, None)
         assert await forum.perform(told, None)
         await forum.close()
