@@ -37,6 +37,8 @@ def card(version: str, evaluation: Mapping[str, Any], facts: Mapping[str, Any]) 
         "figures cannot be measured on it again. 95 % bootstrap intervals over posts. F1 is that of yes at the "
         "operating point, macro-F1 where there are several answers.",
         _table(evaluation["held_out"]),
+        "Part by part, F1:",
+        _by_part(evaluation["held_out_by_part"]),
         "Cross-validated: every post of every part scored by a model that had not seen its part.",
         _table(evaluation["cross_validated"]),
     ]
@@ -61,6 +63,15 @@ def _table(figures: Mapping[str, Any]) -> str:
         area = _value(found["pr_auc"])
         accuracy = found["accuracy"]["value"]
         rows.append(f"| {label} | {found['n']} | {f1} | {area} | {accuracy:.3f} | {found['ece']:.3f} |")
+    return "\n".join(rows)
+
+
+def _by_part(figures: Mapping[str, Mapping[str, float]]) -> str:
+    labels = [str(question.label) for question in QUESTIONS]
+    rows = [f"| part | posts | {' | '.join(labels)} |", "|---|---|" + "---|" * len(labels)]
+    for part, found in figures.items():
+        cells = (f"{found[label]:.3f}" if label in found else "–" for label in labels)
+        rows.append(f"| {part} | {found['posts']} | {' | '.join(cells)} |")
     return "\n".join(rows)
 
 

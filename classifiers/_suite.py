@@ -153,6 +153,20 @@ def criticism(model: FastTier, own: Path, _sets: Path | None) -> Lines:
         yield f"| {label} | {len(texts)} | {int((scores[label] >= edge).sum())} | {scores[label].max():.3f} | {edge:.2f} |"
 
 
+def everyday(model: FastTier, _own: Path, sets: Path | None) -> Lines:
+    """How often small talk of strangers is flagged: nearly all of it falsely, as little of it is about a campus."""
+    yield "| source | posts | " + " | ".join(f"flagged {label}" for label in YES_NO) + " |"
+    yield "|---|---|" + "---|" * len(YES_NO)
+    found = rows(sets / "pool.unlabelled.jsonl.gz") if sets else []
+    chosen = random.Random(3).sample(found, min(_EVERYDAY, len(found)))  # noqa: S311
+    names = sorted({str(row.get("source")) for row in chosen})
+    for name in (*names, "all") if chosen else ():
+        texts = [str(row["text"]) for row in chosen if name in ("all", row.get("source"))]
+        scores = model.scores(texts)
+        shares = (float((scores[label] >= model.thresholds[label]).mean()) for label in YES_NO)
+        yield f"| {name} | {len(texts):,} | " + " | ".join(f"{share:.1%}" for share in shares) + " |"
+
+
 def curve(_model: FastTier, own: Path, _sets: Path | None) -> Lines:
     """Learning curve: F1 on the held-out parts of models fitted on ever more of the other parts."""
     corpus = _version.read_corpus(own / "domain")
@@ -241,6 +255,7 @@ def _edited(text: str, chance: random.Random) -> str:
 
 _MOST: Final = 4_000
 _MOST_QUERIES: Final = 1_000
+_EVERYDAY: Final = 20_000
 _TASKS: Final = {
     "rumour": ("ced", "weibo21", "ltcr"),
     "spam": ("sms_cmcc50k", "tg_spam", "qq_group_mc"),
@@ -320,6 +335,7 @@ PARTS: Final[Mapping[str, Callable[[FastTier, Path, Path | None], Lines]]] = {
     "held-out": held_out,
     "evasion": evasion,
     "criticism": criticism,
+    "everyday": everyday,
     "claims": claims,
     "groups": groups,
     "faithfulness": faithfulness,

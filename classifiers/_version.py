@@ -144,7 +144,11 @@ def make(
     say("measuring: fitting without the test parts")
     tried = FastTier(_train.train([*corpus.learn(), *data.learn], version).model)
     held_out = _figures(tried, corpus.held())
-    evaluation: dict[str, Any] = {"held_out": held_out, "held_out_parts": list(corpus.test)}
+    evaluation: dict[str, Any] = {
+        "held_out": held_out,
+        "held_out_parts": list(corpus.test),
+        "held_out_by_part": {name: _f1(_figures(tried, corpus.parts[name])) for name in corpus.test},
+    }
     if data.held:
         evaluation["data_held_out"] = _figures(tried, data.held, fewest=_ENOUGH)
     say("fitting on all parts")
@@ -182,6 +186,12 @@ def _figures(model: FastTier, examples: Sequence[Example], fewest: int = 1) -> d
             outcome.figures.pop("posts_per_s")  # a version is the same wherever it was made
             found[str(question.label)] = outcome.figures
     return found
+
+
+def _f1(figures: Mapping[str, Any]) -> dict[str, Any]:
+    return {"posts": max(found["n"] for found in figures.values())} | {
+        label: found["f1"] for label, found in figures.items()
+    }
 
 
 def _cross_validated(final: Trained, examples: Sequence[Example]) -> dict[str, Any]:
