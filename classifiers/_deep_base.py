@@ -142,7 +142,12 @@ def read(models: Path, name: str, questions: Sequence[Question], own_head: bool 
     try:
         config = AutoConfig.from_pretrained(folder, local_files_only=True)
         pieces = _pieces(folder)
-        encoder = kind.from_pretrained(folder, local_files_only=True, dtype="float32").eval()
+        encoder = kind.from_pretrained(
+            folder,
+            local_files_only=True,
+            dtype="float32",
+            attn_implementation="eager",  # posts are short: faster to teach on a CPU than "sdpa"
+        ).eval()
     except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
         raise ClassifierError(f"the encoder {name} cannot be loaded; add it again") from error
     head = _head(config, questions, name) if own_head else {}
