@@ -14,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-PRICES: Final = (0.005, 0.01, 0.015, 0.02, 0.03, 0.04, 0.06, 0.08, 0.12, 0.2, 0.3, 0.5)
+PRICES: Final = (0.005, 0.01, 0.015, 0.02, 0.03, 0.04, 0.06, 0.08, 0.09, 0.1, 0.12, 0.2, 0.3, 0.5)
 """What a deep answer may cost in false alarms: at 0.02, fifty of them have to save one false alarm."""
 _EDGE: Final = 1e-4
 _FIRM: Final = 1e-3  # how strongly the weights are held back

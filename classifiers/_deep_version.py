@@ -35,7 +35,7 @@ from monitor.core.errors import ClassifierError
 
 FOLDS: Final = 3
 _MOST: Final = (
-    0.07  # share of posts that the cascade may ask about: what keeps 5,000 posts a second on one core
+    0.14  # share of posts that the cascade may ask about: what keeps 5,000 posts a second on one core
 )
 _RESAMPLES: Final = 2000
 _SEED: Final = 20261127
