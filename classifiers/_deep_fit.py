@@ -40,12 +40,12 @@ class Lesson:
         soft: weight of the fast tier's answers beside the labels, when these are given.
     """
 
-    rounds: int = 5
+    rounds: int = 6
     batch: int = 2048
     rate: float = 2e-3
     slow: float = 0.4
     warm: float = 0.1
-    drop: float = 0.15
+    drop: float = 0.25
     split: float = 0.1
     hide: float = 0.08
     soft: float = 0.0

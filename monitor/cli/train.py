@@ -56,7 +56,7 @@ def train(
         typer.Option("--pool", metavar="FILE", help=_("深度：预训练用的无标注帖文，可重复")),
     ] = None,
     minutes: Annotated[float, typer.Option("--minutes", min=0.01, help=_("深度：预训练最多多少分钟"))] = 55.0,
-    rounds: Annotated[int, typer.Option("--rounds", min=1, help=_("深度：标注帖文读几遍"))] = 5,
+    rounds: Annotated[int, typer.Option("--rounds", min=1, help=_("深度：标注帖文读几遍"))] = 6,
     own_head: Annotated[
         bool, typer.Option("--own-head", help=_("深度：沿用 --base 自带的分类头，不再训练"))
     ] = False,
