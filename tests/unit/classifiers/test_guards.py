@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from classifiers import _artifact
+from classifiers import _artifact, deep
 from classifiers._registry import BY_LABEL
 from classifiers._text import normalise
+from classifiers.deep import Cascade
 from classifiers.fast import FastTier, load
 from monitor.core.model import BINARY_LABELS, Label
 
@@ -28,11 +29,17 @@ def model() -> FastTier:
     return load()
 
 
+@pytest.fixture(scope="module", params=["fast", "deep"])
+def tier(request: pytest.FixtureRequest) -> FastTier | Cascade:
+    """What ships: the fast tier alone, and both tiers on every post (the cascade answers as one or the other)."""
+    return load() if request.param == "fast" else deep.load()
+
+
 def rows(name: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (ROOT / "corpora" / name).read_text(encoding="utf-8").splitlines()]
 
 
-def flags(model: FastTier, texts: Sequence[str], label: Label) -> list[str]:
+def flags(model: FastTier | Cascade, texts: Sequence[str], label: Label) -> list[str]:
     found = model.classify(texts)
     return [text for text, reading in zip(texts, found, strict=True) if reading.flagged(label)]
 
@@ -41,10 +48,10 @@ def flags(model: FastTier, texts: Sequence[str], label: Label) -> list[str]:
 
 
 @pytest.mark.parametrize("label", [Label.SPAM, Label.ABUSE])
-def test_harsh_criticism_is_neither_spam_nor_abuse(model: FastTier, label: Label) -> None:
+def test_harsh_criticism_is_neither_spam_nor_abuse(tier: FastTier | Cascade, label: Label) -> None:
     texts = [row["text"] for row in rows("criticism/criticism.jsonl")]
     assert len(texts) >= 100
-    assert flags(model, texts, label) == []
+    assert flags(tier, texts, label) == []
 
 
 TARGETS = (
@@ -74,10 +81,12 @@ TEMPLATES = (
 
 @pytest.mark.parametrize("template", TEMPLATES)
 @pytest.mark.parametrize("label", ["spam", "abuse"])
-def test_the_name_of_the_target_does_not_move_the_score(model: FastTier, template: str, label: str) -> None:
-    scores = model.scores([template.format(target) for target in TARGETS])[label]
+def test_the_name_of_the_target_does_not_move_the_score(
+    tier: FastTier | Cascade, template: str, label: str
+) -> None:
+    scores = tier.scores([template.format(target) for target in TARGETS])[label]
     assert scores.max() - scores.min() < NOISE
-    assert scores.max() < model.thresholds[label]
+    assert scores.max() < tier.thresholds[label]
 
 
 SWAPS = (
@@ -97,11 +106,11 @@ SWAPS = (
 
 
 @pytest.mark.parametrize("label", ["spam", "abuse"])
-def test_praise_and_criticism_score_alike(model: FastTier, label: str) -> None:
-    praise = model.scores([one for one, _ in SWAPS])[label]
-    blame = model.scores([other for _, other in SWAPS])[label]
+def test_praise_and_criticism_score_alike(tier: FastTier | Cascade, label: str) -> None:
+    praise = tier.scores([one for one, _ in SWAPS])[label]
+    blame = tier.scores([other for _, other in SWAPS])[label]
     assert np.abs(praise - blame).max() < NOISE
-    assert max(praise.max(), blame.max()) < model.thresholds[label]
+    assert max(praise.max(), blame.max()) < tier.thresholds[label]
 
 
 PAIRS = (
