@@ -251,7 +251,7 @@ class Cascade:
             return ()
         without = [plain.text[:start] + plain.text[end:] for start, end in tried]
         chances = self._quick.scores([plain.text, *without])
-        again = self._deep.read([plain.text, *without])
+        again = [votes, *self._deep.read(without)]
         logit = self._logit(label, chances, again)
         falls = (logit[0] - logit[1:]).tolist()
         best = max(falls)
