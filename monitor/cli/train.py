@@ -61,7 +61,7 @@ def train(
         bool, typer.Option("--own-head", help=_("深度：沿用 --base 自带的分类头，不再训练"))
     ] = False,
 ) -> None:
-    """Fit every question on the own corpus; the rows of --data teach TASK. Takes about two minutes.
+    """Fit every question on the own corpus; the rows of --data teach TASK. Takes about five minutes.
 
     With --deep the deep tier is made instead: pre-training (unless --base), teaching, measuring.
     """
