@@ -139,6 +139,8 @@ class Listener:
         self._failures = 0
         self.waits = False
         """The last try to listen failed, and the next one has not begun."""
+        self.noting = asyncio.Lock()
+        """Held while the channel's state is written: a check that went well never covers a failure that came later."""
 
     async def run(self) -> None:
         """Listen for ever; a source that has nothing more to give ends it."""
@@ -181,7 +183,8 @@ class Listener:
         _log.warning("intake.failed", channel=self.name, code=error.code, pause=round(pause, 1))
         again = now + timedelta(seconds=pause)
         with contextlib.suppress(StoreError):
-            await asyncio.to_thread(channels.note_error, self._app.deps, self.name, str(error), again)
+            async with self.noting:
+                await asyncio.to_thread(channels.note_error, self._app.deps, self.name, str(error), again)
         await asyncio.sleep(pause)
         self.waits = False
 
@@ -326,18 +329,20 @@ class Intake:
 
     async def _check(self, name: str, watched: _Watched, asked: str) -> None:
         health = await check(self._app, name)
-        clears = watched.listener is None or not watched.listener.waits
-        wait = CHECK_GOOD if health.ok and clears else CHECK_BAD
-        watched.next_check = self._app.deps.clock.monotonic() + wait
         said = self._app.said_capabilities(name)
         changed = said != watched.capabilities
         watched.capabilities = said
         if changed:
             await self._patiently(self._write_channels)
-        again = timedelta(seconds=wait)
-        await self._patiently(
-            lambda: channels.checked(self._app.deps, name, asked, health, again, clears=clears)
-        )
+        listener = watched.listener
+        async with listener.noting if listener else contextlib.nullcontext():
+            clears = listener is None or not listener.waits
+            wait = CHECK_GOOD if health.ok and clears else CHECK_BAD
+            watched.next_check = self._app.deps.clock.monotonic() + wait
+            again = timedelta(seconds=wait)
+            await self._patiently(
+                lambda: channels.checked(self._app.deps, name, asked, health, again, clears=clears)
+            )
 
 
 async def check(app: App, name: str) -> Health:

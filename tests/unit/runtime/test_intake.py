@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -159,6 +160,26 @@ async def test_one_channel_never_holds_up_another(house: House) -> None:
             await until(lambda n=n: f"{n}" in ids(house))
         await until(lambda: state(house, "qq").state == "failing")
     assert state(house, "box").state == "ok"
+
+
+@pytest.mark.asyncio
+async def test_a_check_that_went_well_does_not_cover_a_failure_that_came_meanwhile(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, writing, checked = house.adopt(Source("qq")), threading.Event(), channels.checked
+
+    def slowly(*given: Any, **named: Any) -> None:
+        writing.set()
+        time.sleep(0.2)
+        checked(*given, **named)
+
+    monkeypatch.setattr(intake.channels, "checked", slowly)
+    async with running(Intake(house, 0.02).run()):
+        await until(writing.is_set)
+        source.waiting.put_nowait(Unavailable("away"))
+        await until(lambda: state(house, "qq") and state(house, "qq").last_error == "away")
+        await asyncio.sleep(0.3)
+        assert state(house, "qq").state == "failing"
 
 
 @pytest.mark.asyncio
