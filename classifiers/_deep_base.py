@@ -190,12 +190,13 @@ def attention() -> str:
 
 
 def save(folder: Path, pieces: Tokenizer, encoder: Any, longest: int) -> None:
-    """Write our own encoder as a checkpoint that :func:`read` and other programs can load."""
+    """Write an encoder as a checkpoint that :func:`read` and other programs can load."""
     from transformers import PreTrainedTokenizerFast
 
     folder.mkdir(parents=True, exist_ok=True)
     encoder.config.huiyin_longest = longest
     copy.deepcopy(encoder).half().save_pretrained(folder)  # half as large; read again as single precision
+    vocabulary = pieces.get_vocab(with_added_tokens=True)
     marks = dict(zip(("pad", "unk", "cls", "sep", "mask"), SPECIALS, strict=True))
-    named = {f"{name}_token": mark for name, mark in marks.items()}
+    named = {f"{name}_token": mark for name, mark in marks.items() if mark in vocabulary}
     PreTrainedTokenizerFast(tokenizer_object=pieces, **named).save_pretrained(folder)

@@ -9,14 +9,16 @@ full-sized one on a GPU.
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import torch
+from tokenizers import Tokenizer
 from torch import Tensor, nn
 from torch.nn import functional as fn
 
@@ -34,6 +36,7 @@ _WINDOW: Final = 5
 _OWN: Final = 4  # our own posts are read that often for one time the others are
 _PASSES: Final = 10
 _FEWEST: Final = 4  # pieces of a post that is worth reading
+_READING_ON: Final = 0.6  # share of a new encoder's rate at which one that has read already reads on
 _OTHERS: Final = 2000  # words that compete in a gap, as often as they stand in posts
 
 
@@ -102,9 +105,10 @@ def halved() -> bool:
 class Pretrainer(nn.Module):
     """The encoder with its generator and the two heads that only pre-training uses."""
 
-    def __init__(self, encoder: Any, pieces: int, width: int) -> None:
+    def __init__(self, encoder: Any, pieces: int, width: int, hidden: int = MASK) -> None:
         super().__init__()
         self.encoder = encoder
+        self.hidden = hidden
         self.near = nn.Parameter(torch.ones(2 * _NEAR, width) / (2 * _NEAR))
         self.guess = _head(width)
         self.guess_bias = nn.Parameter(torch.zeros(pieces))
@@ -121,7 +125,7 @@ class Pretrainer(nn.Module):
         truth = truth[: len(rows)]
         words = self.encoder.get_input_embeddings().weight
         among = words[told]
-        guessed = self._guess(ids.masked_fill(gaps, MASK), rows, places, words) @ among.T
+        guessed = self._guess(ids.masked_fill(gaps, self.hidden), rows, places, words) @ among.T
         guessed = guessed.float() + self.guess_bias[told]
         guess_loss = fn.cross_entropy(guessed, truth)
         with torch.no_grad():
@@ -208,6 +212,33 @@ class Limit:
         return max(batch / self.batches, (time.monotonic() - begun) / 60 / self.minutes)
 
 
+@dataclass(frozen=True, slots=True)
+class Start:
+    """An encoder that reads on.
+
+    Attributes:
+        encoder: the encoder; it stays as it was.
+        width: size of a hidden state.
+        hidden: the piece that stands for a hidden one.
+        marks: pieces that are no words, which are never hidden.
+    """
+
+    encoder: Any
+    width: int
+    hidden: int
+    marks: tuple[int, ...]
+
+
+def _new_with_vectors(posts: Sequence[Sequence[int]], preset: Preset, pieces: int) -> Any:
+    """Return a new encoder whose word vectors know which words stand near each other."""
+    encoder = new_encoder(preset, pieces)
+    with torch.no_grad():
+        vectors = near_vectors(posts, pieces, preset.width)
+        encoder.get_input_embeddings().weight[:, : vectors.shape[1]] = vectors
+        encoder.get_input_embeddings().weight[: len(SPECIALS)].normal_(0.0, 0.05)
+    return encoder
+
+
 def pretrain(
     posts: Sequence[Sequence[int]],
     preset: Preset,
@@ -215,6 +246,7 @@ def pretrain(
     limit: Limit,
     keep: Callable[[Any, str], None] = lambda _encoder, _told: None,
     every: int = 200,
+    start: Start | None = None,
 ) -> Any:
     """Return an encoder that has read ``posts``.
 
@@ -225,26 +257,31 @@ def pretrain(
         limit: when to stop; the learning rate falls toward that end.
         keep: given the encoder and a progress line now and then, e.g. to save it.
         every: batches between two calls of ``keep``.
+        start: an encoder that has read already and reads on, at a lower rate; None begins with a new one.
     """
     torch.manual_seed(_SEED)
     rng = np.random.default_rng(_SEED)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    encoder = new_encoder(preset, pieces)
-    with torch.no_grad():
-        vectors = near_vectors(posts, pieces, preset.width)
-        encoder.get_input_embeddings().weight[:, : vectors.shape[1]] = vectors
-        encoder.get_input_embeddings().weight[: len(SPECIALS)].normal_(0.0, 0.05)
-    model = Pretrainer(encoder, pieces, preset.width).to(device).train()
-    solver = torch.optim.AdamW(
-        model.parameters(), preset.rate, betas=(0.9, 0.98), weight_decay=0.01, fused=True
-    )
-    line = torch.tensor([number for post in posts for number in post if number >= len(SPECIALS)])
+    if start is None:
+        start = Start(
+            _new_with_vectors(posts, preset, pieces), preset.width, MASK, tuple(range(len(SPECIALS)))
+        )
+        highest = preset.rate
+    else:
+        start = replace(start, encoder=copy.deepcopy(start.encoder))
+        highest = preset.rate * _READING_ON
+    encoder = start.encoder
+    marks = torch.tensor(start.marks)
+    model = Pretrainer(encoder, pieces, start.width, start.hidden).to(device).train()
+    solver = torch.optim.AdamW(model.parameters(), highest, betas=(0.9, 0.98), weight_decay=0.01, fused=True)
+    line = torch.tensor([number for post in posts for number in post])
+    line = line[~torch.isin(line, marks)]
     begun, sums, read = time.monotonic(), np.zeros(3), 0
     for number, (ids, mask) in enumerate(batches(posts, preset.batch, rng), 1):
         done = limit.done(number, begun)
         for group in solver.param_groups:
-            group["lr"] = preset.rate * max(0.02, min(done / preset.warm, (1 - done) / (1 - preset.warm)))
-        gaps = (torch.rand(ids.shape) < _GAPS) & (ids >= len(SPECIALS))
+            group["lr"] = highest * max(0.02, min(done / preset.warm, (1 - done) / (1 - preset.warm)))
+        gaps = (torch.rand(ids.shape) < _GAPS) & mask.bool() & ~torch.isin(ids, marks)
         if gaps.any():
             others = line[torch.randint(len(line), (_OTHERS,))]
             with torch.autocast(device, dtype=torch.bfloat16, enabled=halved()):
@@ -282,13 +319,46 @@ def new_base(
         say: told what is being done.
     """
     sizes = PRESETS[preset]
-    own = normalise_all([example.text for example in corpus.learn()])
-    more = [str(row["text"]) for path in pool for _, row in read_rows(path) if row is not None]
-    other = normalise_all(more)
+    own, other = _texts(corpus, pool)
     say("vocabulary")
     pieces = learn([*own, *other], sizes.pieces)
-    posts = [post for post in numbered(pieces, own * _OWN + other, sizes.longest) if len(post) > _FEWEST]
+    posts = _posts(pieces, own, other, sizes.longest)
     size = pieces.get_vocab_size()
-    limit = Limit(max(1, _PASSES * sum(map(len, posts)) // sizes.batch), minutes)
-    encoder = pretrain(posts, sizes, size, limit, lambda _encoder, told: say(told))
+    encoder = pretrain(posts, sizes, size, _limit(posts, sizes, minutes), lambda _encoder, told: say(told))
     return Base(f"own, {preset}", pieces, encoder, sizes.width, sizes.longest, MASK, {})
+
+
+def read_on(
+    base: Base, corpus: Corpus, pool: Sequence[Path], preset: str, minutes: float, say: Callable[[str], None]
+) -> Base:
+    """Return ``base`` after it has read more posts without labels: the corpus (without the test parts) and ``pool``.
+
+    The vocabulary stays. Of the preset only the batch and the rate count.
+
+    Args:
+        base: an encoder without a head of its own.
+        corpus, pool, preset, minutes, say: see :func:`new_base`.
+    """
+    sizes = PRESETS[preset]
+    own, other = _texts(corpus, pool)
+    posts = _posts(base.pieces, own, other, base.longest)
+    marks = (number for number, token in base.pieces.get_added_tokens_decoder().items() if token.special)
+    start = Start(base.encoder, base.width, base.hidden, tuple(sorted({base.hidden, *marks})))
+    size = int(base.encoder.get_input_embeddings().weight.shape[0])
+    limit = _limit(posts, sizes, minutes)
+    encoder = pretrain(posts, sizes, size, limit, lambda _encoder, told: say(told), start=start)
+    return replace(base, encoder=encoder)
+
+
+def _texts(corpus: Corpus, pool: Sequence[Path]) -> tuple[list[str], list[str]]:
+    """Return the normalised posts that are our own, without the test parts, and those of the pool."""
+    more = [str(row["text"]) for path in pool for _, row in read_rows(path) if row is not None]
+    return normalise_all([example.text for example in corpus.learn()]), normalise_all(more)
+
+
+def _posts(pieces: Tokenizer, own: list[str], other: list[str], longest: int) -> list[list[int]]:
+    return [post for post in numbered(pieces, own * _OWN + other, longest) if len(post) > _FEWEST]
+
+
+def _limit(posts: Sequence[Sequence[int]], sizes: Preset, minutes: float) -> Limit:
+    return Limit(max(1, _PASSES * sum(map(len, posts)) // sizes.batch), minutes)

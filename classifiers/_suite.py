@@ -9,16 +9,27 @@ from __future__ import annotations
 import random
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
 from classifiers import _train, _version
-from classifiers._evaluate import evaluate, evaluate_matching, evaluate_pairs, question_of, references
+from classifiers._evaluate import (
+    Measurable,
+    Outcome,
+    evaluate,
+    evaluate_matching,
+    evaluate_pairs,
+    question_of,
+    references,
+)
 from classifiers._measure import compared
+from classifiers._question import Question
 from classifiers._registry import QUESTIONS, YES_NO
 from classifiers._text import as_written, normalise
+from classifiers.deep import Cascade
 from classifiers.fast import FastTier
 from classifiers.groups import Grouper
 from monitor.core.errors import ClassifierError
@@ -43,29 +54,68 @@ PUBLISHED: Final = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """The models that are measured: the fast tier, and both tiers on every post where the deep tier can run."""
+
+    fast: FastTier
+    both: Cascade | None = None
+
+    def tiers(self) -> list[tuple[str, Measurable]]:
+        """Return (name, model) of each."""
+        return [("fast", self.fast), *([("both", self.both)] if self.both else [])]
+
+
 def rows(path: Path, key: str = "text") -> list[Row]:
     """Return the rows of a file."""
     return [row for _number, row in _train.read_rows(path, key) if row is not None]
 
 
-def public(model: FastTier, _own: Path, sets: Path | None) -> Lines:
-    """Every dev split with the questions that it asks, beside what is published."""
-    yield "| set | question | posts | F1 of yes (macro for values) | macro-F1 (95 %) | PR-AUC | ECE | published |"
-    yield "|---|---|---|---|---|---|---|---|"
+def public(models: Serving, _own: Path, sets: Path | None) -> Lines:
+    """Every dev split with the questions that it asks, by both tiers, beside what learnt on the set and what is published."""
+    yield (
+        "| set | question | posts | F1 of yes (macro for values) | macro-F1 (95 %) | PR-AUC | ECE | "
+        "both tiers: macro-F1 (95 %) | learnt on the set: macro-F1 | published |"
+    )
+    yield "|---|---|---|---|---|---|---|---|---|---|"
     for path in sorted(sets.glob("*.dev.jsonl.gz")) if sets else []:
         name = path.name.removesuffix(".dev.jsonl.gz")
         question = question_of(name.rpartition(".")[2])
-        outcome = evaluate(model, question, rows(path)) if question else None
+        asked = rows(path)
+        outcome = evaluate(models.fast, question, asked) if question else None
         if outcome is not None and question is not None:
-            found, macro = outcome.figures, outcome.figures["macro_f1"]
-            told = compared(macro["value"], macro["interval_95"])
+            found = outcome.figures
+            other = evaluate(models.both, question, asked) if models.both else None
             yield (
-                f"| {name} | {question.label} | {found['n']:,} | {found['f1']:.3f} | {told} | {found['pr_auc']['value']:.3f} | "
-                f"{found['ece']:.3f} | {PUBLISHED.get(name, '–')} |"
+                f"| {name} | {question.label} | {found['n']:,} | {found['f1']:.3f} | {_macro_told(outcome)} | "
+                f"{found['pr_auc']['value']:.3f} | {found['ece']:.3f} | {_macro_told(other) if other else '–'} | "
+                f"{_at_home(path, question, asked)} | {PUBLISHED.get(name, '–')} |"
             )
 
 
-def claims(_model: FastTier, own: Path, sets: Path | None) -> Lines:
+def _macro_told(outcome: Outcome) -> str:
+    macro = outcome.figures["macro_f1"]
+    return compared(macro["value"], macro["interval_95"])
+
+
+def _at_home(dev: Path, question: Question, asked: Sequence[Row]) -> str:
+    """Return what one margin over the same features reaches that learnt from the set's own training split."""
+    path = dev.with_name(dev.name.replace(".dev.", ".train."))
+    if not path.exists():
+        return "–"
+    learn, asked = (_answered(question, some) for some in (rows(path), asked))
+    if len({row["label"] for row in learn}) < 2:
+        return "–"
+    chosen = random.Random(3).sample(learn, min(_MOST, len(learn)))  # noqa: S311
+    return f"{_macro(_fitted(chosen), asked):.3f}"
+
+
+def _answered(question: Question, some: Sequence[Row]) -> list[Row]:
+    told = ((row["text"], question.truth(row)) for row in some)
+    return [{"text": text, "label": truth} for text, truth in told if truth is not None]
+
+
+def claims(_models: Serving, own: Path, sets: Path | None) -> Lines:
     """Claim matching on our own campus claims and on public sets; pairs."""
     yield "| set | posts | claims | first right | in three | first suggested right | AUC of any | same said | of these right | of matches |"
     yield "|---|---|---|---|---|---|---|---|---|---|"
@@ -102,8 +152,9 @@ def claims(_model: FastTier, own: Path, sets: Path | None) -> Lines:
         yield f"| {path.name.split('.')[0]} | {found['n']:,} | {found['roc_auc']} | {found['pr_auc']} |"
 
 
-def evasion(model: FastTier, own: Path, _sets: Path | None) -> Lines:
+def evasion(models: Serving, own: Path, _sets: Path | None) -> Lines:
     """Recall of the disguised against the plain by kind; with the normaliser off, too; false flags by kind."""
+    model = models.fast
     pairs = rows(own / "evasion/pairs.jsonl", "")
     found: dict[tuple[str, str], list[int]] = defaultdict(lambda: [0, 0, 0, 0])
     for label in sorted({str(pair["label"]) for pair in pairs}):
@@ -142,32 +193,38 @@ def _letters(text: str) -> str:
     return "".join(filter(str.isalnum, normalise(text).text))
 
 
-def criticism(model: FastTier, own: Path, _sets: Path | None) -> Lines:
+def criticism(models: Serving, own: Path, _sets: Path | None) -> Lines:
     """Harsh and lawful posts: flags and the highest removal scores."""
     texts = [str(row["text"]) for row in rows(own / "criticism/criticism.jsonl")]
-    scores = model.scores(texts)
-    yield "| label | posts | flagged | highest score | operating point |"
-    yield "|---|---|---|---|---|"
-    for label in ("spam", "abuse"):
-        edge = model.thresholds[label]
-        yield f"| {label} | {len(texts)} | {int((scores[label] >= edge).sum())} | {scores[label].max():.3f} | {edge:.2f} |"
+    yield "| tier | label | posts | flagged | highest score | operating point |"
+    yield "|---|---|---|---|---|---|"
+    for tier, model in models.tiers():
+        scores = model.scores(texts)
+        for label in ("spam", "abuse"):
+            edge, score = models.fast.thresholds[label], scores[label]
+            yield f"| {tier} | {label} | {len(texts)} | {int((score >= edge).sum())} | {score.max():.3f} | {edge:.2f} |"
 
 
-def everyday(model: FastTier, _own: Path, sets: Path | None) -> Lines:
+def everyday(models: Serving, _own: Path, sets: Path | None) -> Lines:
     """How often small talk of strangers is flagged: nearly all of it falsely, as little of it is about a campus."""
-    yield "| source | posts | " + " | ".join(f"flagged {label}" for label in YES_NO) + " |"
-    yield "|---|---|" + "---|" * len(YES_NO)
+    yield "| source | tier | posts | " + " | ".join(f"flagged {label}" for label in YES_NO) + " |"
+    yield "|---|---|---|" + "---|" * len(YES_NO)
     found = rows(sets / "pool.unlabelled.jsonl.gz") if sets else []
     chosen = random.Random(3).sample(found, min(_EVERYDAY, len(found)))  # noqa: S311
     names = sorted({str(row.get("source")) for row in chosen})
     for name in (*names, "all") if chosen else ():
         texts = [str(row["text"]) for row in chosen if name in ("all", row.get("source"))]
-        scores = model.scores(texts)
-        shares = (float((scores[label] >= model.thresholds[label]).mean()) for label in YES_NO)
-        yield f"| {name} | {len(texts):,} | " + " | ".join(f"{share:.1%}" for share in shares) + " |"
+        for tier, model in models.tiers() if name == "all" else models.tiers()[:1]:
+            scores = model.scores(texts)
+            shares = (float((scores[label] >= models.fast.thresholds[label]).mean()) for label in YES_NO)
+            yield (
+                f"| {name} | {tier} | {len(texts):,} | "
+                + " | ".join(f"{share:.1%}" for share in shares)
+                + " |"
+            )
 
 
-def curve(_model: FastTier, own: Path, _sets: Path | None) -> Lines:
+def curve(_models: Serving, own: Path, _sets: Path | None) -> Lines:
     """Learning curve: F1 on the held-out parts of models fitted on ever more of the other parts."""
     corpus = _version.read_corpus(own / "domain")
     learn = [name for name in corpus.parts if name not in corpus.test]
@@ -190,8 +247,9 @@ def curve(_model: FastTier, own: Path, _sets: Path | None) -> Lines:
         )
 
 
-def faithfulness(model: FastTier, own: Path, _sets: Path | None) -> Lines:
+def faithfulness(models: Serving, own: Path, _sets: Path | None) -> Lines:
     """How far a score falls without the named words, and without as many others."""
+    model = models.fast
     corpus = _version.read_corpus(own / "domain")
     texts = [e.text for e in corpus.held() if len(e.text) >= 8]
     chance = random.Random(11)  # noqa: S311
@@ -220,7 +278,7 @@ def _without(text: str, spans: Sequence[tuple[int, int]]) -> str:
     return text
 
 
-def groups(_model: FastTier, own: Path, _sets: Path | None) -> Lines:
+def groups(_models: Serving, own: Path, _sets: Path | None) -> Lines:
     """Near duplicates: pairwise precision, recall and F1 on copies made by rule from our own posts, among other posts."""
     posts = [str(row["text"]) for row in rows(own / "domain/part16.jsonl") if len(str(row["text"])) >= 12]
     chance = random.Random(5)  # noqa: S311
@@ -286,7 +344,7 @@ def _macro(fitted: tuple[Any, Any], asked: Sequence[Row]) -> float:
     return float(np.mean(scores))
 
 
-def splits(_model: FastTier, own: Path, sets: Path | None) -> Lines:
+def splits(_models: Serving, own: Path, sets: Path | None) -> Lines:
     """How much a random split flatters: against whole parts on our posts, against a later period on public rumours."""
     chance = random.Random(7)  # noqa: S311
     corpus = _version.read_corpus(own / "domain")
@@ -310,7 +368,7 @@ def splits(_model: FastTier, own: Path, sets: Path | None) -> Lines:
             yield f"| {name} | {told} | {_macro(_fitted(way[:last]), way[last:]):.3f} |"
 
 
-def transfer(_model: FastTier, _own: Path, sets: Path | None) -> Lines:
+def transfer(_models: Serving, _own: Path, sets: Path | None) -> Lines:
     """Models of one public set asked about another of the same task (macro-F1 on dev splits)."""
     yield "| learnt from | task | " + "asked about: macro-F1 |"
     yield "|---|---|---|"
@@ -326,12 +384,14 @@ def transfer(_model: FastTier, _own: Path, sets: Path | None) -> Lines:
             yield f"| {name} | {task} | {' · '.join(told)} |"
 
 
-def held_out(model: FastTier, _own: Path, _sets: Path | None) -> Lines:
+def held_out(models: Serving, _own: Path, _sets: Path | None) -> Lines:
     """What was measured when the version was made: see its card."""
-    yield from model.card.split("## Measured", 1)[-1].split("## Known limits", 1)[0].strip().splitlines()
+    yield from (
+        models.fast.card.split("## Measured", 1)[-1].split("## Known limits", 1)[0].strip().splitlines()
+    )
 
 
-PARTS: Final[Mapping[str, Callable[[FastTier, Path, Path | None], Lines]]] = {
+PARTS: Final[Mapping[str, Callable[[Serving, Path, Path | None], Lines]]] = {
     "held-out": held_out,
     "evasion": evasion,
     "criticism": criticism,
@@ -347,4 +407,4 @@ PARTS: Final[Mapping[str, Callable[[FastTier, Path, Path | None], Lines]]] = {
 """Name of a section -> what prints it."""
 
 
-__all__ = ["PARTS", "PUBLISHED"]
+__all__ = ["PARTS", "PUBLISHED", "Serving"]

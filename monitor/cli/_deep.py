@@ -37,9 +37,9 @@ def train(
         corpus: labelled parts.
         version: name without ``deep-``.
         out: folder to write; None adds the version to the data directory.
-        base: encoder to start from; empty pre-trains one on the corpus and ``pool``.
+        base: encoder to start from; empty pre-trains a new one on the corpus and ``pool``.
         preset: sizes of a new encoder.
-        pool: JSONL files with posts without labels.
+        pool: JSONL files with posts without labels; with ``base`` the encoder reads on in them first.
         minutes: limit of the pre-training.
         rounds: how often every labelled post is read.
         own_head: keep the checkpoint's own classification head.
@@ -58,12 +58,14 @@ def train(
     from classifiers import _artifact, _deep_artifact, _deep_base, _deep_fit, _deep_pretrain, _deep_version
     from classifiers._registry import QUESTIONS
 
-    if own_head and not base:
-        raise BadInput(_("--own-head 要与 --base 一起用。"))
+    if own_head and (pool or not base):
+        raise BadInput(_("--own-head 要与 --base 一起用，不带 --pool。"))
     if preset not in _deep_pretrain.PRESETS:
         raise BadInput(_("没有这个规格；可选：{names}。").format(names=", ".join(_deep_pretrain.PRESETS)))
     if base:
         start = _deep_base.read(folder(), base, QUESTIONS, own_head)
+        if pool:
+            start = _deep_pretrain.read_on(start, corpus, pool, preset, minutes, say)
     else:
         start = _deep_pretrain.new_base(corpus, pool, preset, minutes, say)
     name = _deep_artifact.PREFIX + version.removeprefix(_deep_artifact.PREFIX)
@@ -74,7 +76,7 @@ def train(
     else:
         made.save(out)
         written = out
-    if not base:
+    if pool or not base:
         _deep_base.save(written / "base", start.pieces, start.encoder, start.longest)
     gc.collect()
     f1 = {

@@ -71,9 +71,9 @@ _SUITE = "suite"
 
 
 def _suite(names: list[str], sets: Path | None) -> None:
-    """Print the named sections about the fast tier, or all, as Markdown tables."""
+    """Print the named sections, or all, as Markdown tables."""
     import corpora
-    from classifiers import _artifact, fast
+    from classifiers import _artifact, deep, fast
     from classifiers import _suite as suite
     from monitor.cli.models import folder
 
@@ -82,10 +82,13 @@ def _suite(names: list[str], sets: Path | None) -> None:
         raise BadInput(_("没有这一章；可选：{parts}。").format(parts=", ".join(suite.PARTS)))
     if sets is not None and not sets.is_dir():
         raise BadInput(_("{folder} 不是文件夹。").format(folder=sets))
-    model = fast.load(_artifact.active_folder(folder()))
+    models = suite.Serving(
+        fast.load(_artifact.active_folder(folder())),
+        deep.load(folder()) if deep.available() else None,
+    )
     for name in names or suite.PARTS:
-        typer.echo(f"\n## {name} ({model.version})\n")
-        for line in suite.PARTS[name](model, Path(corpora.__path__[0]), sets):
+        typer.echo(f"\n## {name} ({(models.both or models.fast).version})\n")
+        for line in suite.PARTS[name](models, Path(corpora.__path__[0]), sets):
             typer.echo(line)
 
 

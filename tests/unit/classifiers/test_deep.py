@@ -343,7 +343,13 @@ def test_without_onnxruntime_the_command_says_so_once_and_answers(data: Path) ->
 
 
 @pytest.mark.parametrize(
-    "words", [("spam", "--deep"), ("all", "--deep", "--preset", "huge"), ("all", "--deep", "--own-head")]
+    "words",
+    [
+        ("spam", "--deep"),
+        ("all", "--deep", "--preset", "huge"),
+        ("all", "--deep", "--own-head"),
+        ("all", "--deep", "--own-head", "--base", "x", "--pool", "x.jsonl"),
+    ],
 )
 def test_wrong_use_of_deep_training_is_refused(data: Path, words: Sequence[str]) -> None:
     done = call("train", *words)
@@ -391,6 +397,57 @@ def test_a_checkpoint_from_a_folder_is_added_taught_and_answers(
     assert all(np.isfinite(one.votes).all() for one in votes)
     with pytest.raises(ClassifierError, match="already"):
         _deep_base.add(tmp_path / "models", str(tmp_path / "little-bert"))
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_an_encoder_reads_on_in_posts_without_labels(
+    own: bool, base: Base, data: Path, corpus: Path, tmp_path: Path
+) -> None:
+    """Our own encoder and a foreign checkpoint: another encoder comes out, with the vocabulary that it had."""
+    if own:
+        folder = tmp_path / "start"
+        _deep_base.save(folder, base.pieces, base.encoder, base.longest)
+    else:
+        folder = checkpoint(tmp_path / "start")
+    pool = tmp_path / "pool.jsonl"
+    lines = [json.dumps({"text": f"{text}，{text}"}, ensure_ascii=False) for text in POSTS]
+    pool.write_text("\n".join(lines), encoding="utf-8")
+    done = call(
+        "train", "all", "--deep", "--base", folder, "--pool", pool, "--preset", "tiny", "--rounds", "1",
+        "--minutes", "0.05", "--corpus", corpus, "--version", "8", "--out", tmp_path / "made",
+    )  # fmt: skip
+    assert done.exit_code == 0, done.stderr
+    before, after = (
+        _deep_base.read(data, str(where), QUESTIONS) for where in (folder, tmp_path / "made" / "base")
+    )
+    assert before.pieces.get_vocab() == after.pieces.get_vocab()
+    assert [before.pieces.encode(text).ids for text in POSTS] == [
+        after.pieces.encode(text).ids for text in POSTS
+    ]
+    was, now = (dict(one.encoder.named_parameters()) for one in (before, after))
+    assert was.keys() == now.keys()
+    moved = [not torch.allclose(was[name], now[name], atol=1e-4) for name in was]
+    assert sum(moved) > len(moved) / 2
+
+
+def test_marks_are_never_hidden_while_reading_on(base: Base, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = []
+    honest = _deep_pretrain.Pretrainer.forward
+
+    def watch(self: Any, ids: Any, mask: Any, gaps: Any, others: Any) -> Any:
+        seen.append((ids, mask, gaps))
+        return honest(self, ids, mask, gaps, others)
+
+    monkeypatch.setattr(_deep_pretrain.Pretrainer, "forward", watch)
+    posts = [post.ids for post in base.pieces.encode_batch(POSTS)]
+    word = posts[0][2]
+    start = _deep_pretrain.Start(base.encoder, base.width, base.hidden, (0, 1, 2, 3, 4, word))
+    preset = _deep_pretrain.PRESETS["tiny"]
+    size = base.pieces.get_vocab_size()
+    _deep_pretrain.pretrain(posts, preset, size, _deep_pretrain.Limit(20), start=start)
+    assert any(gaps.any() for _ids, _mask, gaps in seen)
+    for ids, mask, gaps in seen:
+        assert not (gaps & ((ids < 5) | (ids == word) | (mask == 0))).any()
 
 
 def test_a_checkpoint_with_a_head_of_its_own_is_measured_as_it_is(corpus: Path, tmp_path: Path) -> None:
