@@ -65,7 +65,7 @@ def test_written_and_read_again_it_answers_the_same(made: Made, tmp_path: Path) 
     texts = [row["text"] for row in little_corpus.rows(9, "x")]
     before, after = FastTier(made.model).scores(texts), load(tmp_path / "v").scores(texts)
     for name, scores in before.items():
-        assert np.abs(scores - after[name]).max() < 0.02, name
+        assert np.abs(scores - after[name]).max() < 0.04, name  # weights are kept in coarse steps
     assert _artifact.evaluation(tmp_path / "v") == json.loads(json.dumps(made.evaluation))
 
 
