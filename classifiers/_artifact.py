@@ -167,12 +167,14 @@ def _manifest(folder: Path) -> dict[str, Any]:
         manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ClassifierError(_mend(folder, "manifest.json is missing or damaged")) from error
-    if isinstance(manifest, dict) and manifest.get("format") in range(1, FORMAT):
+    if not isinstance(manifest, dict):
+        raise ClassifierError(_mend(folder, "manifest.json is of an unknown format"))
+    kind = manifest.get("format")
+    if kind in range(1, FORMAT) and folder != SHIPPED:
         raise ClassifierError(
-            f"model {folder.name} was made by an earlier release; make it anew with 'huiyin train' or go back by "
-            "'huiyin models use shipped'"
+            f"model {folder.name} was made by an earlier release; run 'huiyin train all', or 'huiyin models use shipped'"
         )
-    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+    if kind != FORMAT:
         raise ClassifierError(_mend(folder, "manifest.json is of an unknown format"))
     return manifest
 

@@ -61,10 +61,8 @@ def export(net: Net | OwnHead, whole: bool = True) -> bytes:
             return plain.read_bytes()
         graph = onnx.load(plain)
         del graph.graph.value_info[:]  # the exporter's shapes do not fit after quantisation
-        kinds = [
-            "MatMul",
-            "Gather",
-        ]  # named, as it takes the standard's attention for another step of that name
+        # named, as it takes the standard's attention for another step of that name
+        kinds = ["MatMul", "Gather"]
         quantize_dynamic(
             graph, small, weight_type=QuantType.QInt8, per_channel=True, op_types_to_quantize=kinds
         )

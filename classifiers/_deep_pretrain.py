@@ -27,6 +27,7 @@ from classifiers._deep_words import FIRST, MASK, PAD, SPECIALS, learn, numbered
 from classifiers._text import normalise_all
 from classifiers._train import read_rows
 from classifiers._version import Corpus
+from monitor.core.errors import ClassifierError
 
 _SEED: Final = 20261125
 _NEAR: Final = 4  # words either side that the generator sees
@@ -37,6 +38,7 @@ _OWN: Final = 4  # our own posts are read that often for one time the others are
 _PASSES: Final = 10
 _FEWEST: Final = 4  # pieces of a post that is worth reading
 _READING_ON: Final = 0.6  # share of a new encoder's rate at which one that has read already reads on
+_EVERY: Final = 200  # batches between two progress lines
 _OTHERS: Final = 2000  # words that compete in a gap, as often as they stand in posts
 
 
@@ -105,10 +107,12 @@ def halved() -> bool:
 class Pretrainer(nn.Module):
     """The encoder with its generator and the two heads that only pre-training uses."""
 
-    def __init__(self, encoder: Any, pieces: int, width: int, hidden: int = MASK) -> None:
+    def __init__(self, base: Base) -> None:
         super().__init__()
-        self.encoder = encoder
-        self.hidden = hidden
+        self.encoder = base.encoder
+        self.hidden = base.hidden
+        width = base.width
+        pieces = len(self.encoder.get_input_embeddings().weight)
         self.near = nn.Parameter(torch.ones(2 * _NEAR, width) / (2 * _NEAR))
         self.guess = _head(width)
         self.guess_bias = nn.Parameter(torch.zeros(pieces))
@@ -212,75 +216,44 @@ class Limit:
         return max(batch / self.batches, (time.monotonic() - begun) / 60 / self.minutes)
 
 
-@dataclass(frozen=True, slots=True)
-class Start:
-    """An encoder that reads on.
-
-    Attributes:
-        encoder: the encoder; it stays as it was.
-        width: size of a hidden state.
-        hidden: the piece that stands for a hidden one.
-        marks: pieces that are no words, which are never hidden.
-    """
-
-    encoder: Any
-    width: int
-    hidden: int
-    marks: tuple[int, ...]
-
-
-def _new_with_vectors(posts: Sequence[Sequence[int]], preset: Preset, pieces: int) -> Any:
-    """Return a new encoder whose word vectors know which words stand near each other."""
-    encoder = new_encoder(preset, pieces)
-    with torch.no_grad():
-        vectors = near_vectors(posts, pieces, preset.width)
-        encoder.get_input_embeddings().weight[:, : vectors.shape[1]] = vectors
-        encoder.get_input_embeddings().weight[: len(SPECIALS)].normal_(0.0, 0.05)
-    return encoder
+def _marks(pieces: Tokenizer) -> Tensor:
+    """Return the pieces that are no words, such as the one that stands for a hidden word."""
+    added = pieces.get_added_tokens_decoder().items()
+    return torch.tensor([number for number, token in added if token.special])
 
 
 def pretrain(
+    base: Base,
     posts: Sequence[Sequence[int]],
-    preset: Preset,
-    pieces: int,
+    sizes: Preset,
     limit: Limit,
-    keep: Callable[[Any, str], None] = lambda _encoder, _told: None,
-    every: int = 200,
-    start: Start | None = None,
-) -> Any:
-    """Return an encoder that has read ``posts``.
+    say: Callable[[str], None] = lambda _told: None,
+    share: float = 1.0,
+) -> None:
+    """Let the encoder of ``base`` read posts; it changes in place.
 
     Args:
+        base: an encoder without a head of its own, with its vocabulary.
         posts: numbered pieces of each post (:func:`classifiers._deep_words.numbered`).
-        preset: sizes.
-        pieces: size of the vocabulary.
+        sizes: batch and learning rate; what else it says does not count here.
         limit: when to stop; the learning rate falls toward that end.
-        keep: given the encoder and a progress line now and then, e.g. to save it.
-        every: batches between two calls of ``keep``.
-        start: an encoder that has read already and reads on, at a lower rate; None begins with a new one.
+        say: given a progress line now and then.
+        share: of the learning rate.
     """
     torch.manual_seed(_SEED)
     rng = np.random.default_rng(_SEED)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    if start is None:
-        start = Start(
-            _new_with_vectors(posts, preset, pieces), preset.width, MASK, tuple(range(len(SPECIALS)))
-        )
-        highest = preset.rate
-    else:
-        start = replace(start, encoder=copy.deepcopy(start.encoder))
-        highest = preset.rate * _READING_ON
-    encoder = start.encoder
-    marks = torch.tensor(start.marks)
-    model = Pretrainer(encoder, pieces, start.width, start.hidden).to(device).train()
+    marks = _marks(base.pieces)
+    highest = share * sizes.rate
+    model = Pretrainer(base).to(device).train()
     solver = torch.optim.AdamW(model.parameters(), highest, betas=(0.9, 0.98), weight_decay=0.01, fused=True)
     line = torch.tensor([number for post in posts for number in post])
     line = line[~torch.isin(line, marks)]
     begun, sums, read = time.monotonic(), np.zeros(3), 0
-    for number, (ids, mask) in enumerate(batches(posts, preset.batch, rng), 1):
+    for number, (ids, mask) in enumerate(batches(posts, sizes.batch, rng), 1):
         done = limit.done(number, begun)
         for group in solver.param_groups:
-            group["lr"] = highest * max(0.02, min(done / preset.warm, (1 - done) / (1 - preset.warm)))
+            group["lr"] = highest * max(0.02, min(done / sizes.warm, (1 - done) / (1 - sizes.warm)))
         gaps = (torch.rand(ids.shape) < _GAPS) & mask.bool() & ~torch.isin(ids, marks)
         if gaps.any():
             others = line[torch.randint(len(line), (_OTHERS,))]
@@ -292,16 +265,15 @@ def pretrain(
             solver.zero_grad()
             sums += [float(loss.detach()) for loss in losses]
         read += int(mask.sum())
-        if number % every == 0:
-            guess, detect, mend = sums / every
-            keep(
-                encoder,
-                f"{done:.3f} batches {number} pieces {read} guess {guess:.3f} detect {detect:.4f} mend {mend:.3f}",
+        if number % _EVERY == 0:
+            guess, detect, mend = sums / _EVERY
+            say(
+                f"{done:.3f} batches {number} pieces {read} guess {guess:.3f} detect {detect:.4f} mend {mend:.3f}"
             )
             sums[:] = 0
         if done >= 1:
             break
-    return encoder.eval()
+    base.encoder.eval()
 
 
 def new_base(
@@ -319,13 +291,20 @@ def new_base(
         say: told what is being done.
     """
     sizes = PRESETS[preset]
-    own, other = _texts(corpus, pool)
+    own, other = _texts(corpus, pool, say)
     say("vocabulary")
     pieces = learn([*own, *other], sizes.pieces)
     posts = _posts(pieces, own, other, sizes.longest)
-    size = pieces.get_vocab_size()
-    encoder = pretrain(posts, sizes, size, _limit(posts, sizes, minutes), lambda _encoder, told: say(told))
-    return Base(f"own, {preset}", pieces, encoder, sizes.width, sizes.longest, MASK, {})
+    torch.manual_seed(_SEED)
+    encoder = new_encoder(sizes, pieces.get_vocab_size())
+    with torch.no_grad():
+        words = encoder.get_input_embeddings().weight
+        vectors = near_vectors(posts, len(words), sizes.width)
+        words[:, : vectors.shape[1]] = vectors
+        words[: len(SPECIALS)].normal_(0.0, 0.05)
+    base = Base(f"own, {preset}", pieces, encoder, sizes.width, sizes.longest, MASK, {})
+    pretrain(base, posts, sizes, _limit(posts, sizes, minutes), say)
+    return base
 
 
 def read_on(
@@ -340,19 +319,24 @@ def read_on(
         corpus, pool, preset, minutes, say: see :func:`new_base`.
     """
     sizes = PRESETS[preset]
-    own, other = _texts(corpus, pool)
+    own, other = _texts(corpus, pool, say)
     posts = _posts(base.pieces, own, other, base.longest)
-    marks = (number for number, token in base.pieces.get_added_tokens_decoder().items() if token.special)
-    start = Start(base.encoder, base.width, base.hidden, tuple(sorted({base.hidden, *marks})))
-    size = int(base.encoder.get_input_embeddings().weight.shape[0])
-    limit = _limit(posts, sizes, minutes)
-    encoder = pretrain(posts, sizes, size, limit, lambda _encoder, told: say(told), start=start)
-    return replace(base, encoder=encoder)
+    found = replace(base, encoder=copy.deepcopy(base.encoder))
+    pretrain(found, posts, sizes, _limit(posts, sizes, minutes), say, _READING_ON)
+    return found
 
 
-def _texts(corpus: Corpus, pool: Sequence[Path]) -> tuple[list[str], list[str]]:
-    """Return the normalised posts that are our own, without the test parts, and those of the pool."""
-    more = [str(row["text"]) for path in pool for _, row in read_rows(path) if row is not None]
+def _texts(corpus: Corpus, pool: Sequence[Path], say: Callable[[str], None]) -> tuple[list[str], list[str]]:
+    """Return the normalised posts that are our own, without the test parts, and those of the pool.
+
+    Raises: ClassifierError when there is a pool and no line of it is a post.
+    """
+    lines = [row for path in pool for _, row in read_rows(path)]
+    more = [str(row["text"]) for row in lines if row is not None]
+    if pool:
+        say(f"pool: {len(more)} posts, {len(lines) - len(more)} lines that are none")
+        if not more:
+            raise ClassifierError('no line of the pool is a post; each is an object with "text"')
     return normalise_all([example.text for example in corpus.learn()]), normalise_all(more)
 
 
