@@ -81,7 +81,11 @@ def public(models: Serving, _own: Path, sets: Path | None) -> Lines:
     for path in sorted(sets.glob("*.dev.jsonl.gz")) if sets else []:
         name = path.name.removesuffix(".dev.jsonl.gz")
         question = question_of(name.rpartition(".")[2])
-        asked = rows(path)
+        try:
+            asked = rows(path)
+        except ClassifierError as error:
+            yield f"| {name} | {error} |{' |' * 8}"
+            continue
         outcome = evaluate(models.fast, question, asked) if question else None
         if outcome is not None and question is not None:
             found = outcome.figures

@@ -85,3 +85,13 @@ def test_a_public_set_is_measured_by_both_tiers_and_by_what_learnt_on_it(
     assert line[8] == "1.000", "what learnt on the set does"
     (alone,) = [cells(line) for line in _suite.public(Serving(model), OWN, tmp_path)][2:]
     assert alone[7] == "–"
+
+
+def test_a_damaged_set_is_told_and_the_others_are_measured(model: FastTier, tmp_path: Path) -> None:
+    (tmp_path / "a.spam.dev.jsonl.gz").write_bytes(b"no gzip")
+    with gzip.open(tmp_path / "b.spam.dev.jsonl.gz", "wt", encoding="utf-8") as file:
+        file.write('{"text": "收到", "label": "ham", "task": "spam"}\n')
+    lines = [cells(line) for line in _suite.public(Serving(model), OWN, tmp_path)]
+    assert [line[0] for line in lines[2:]] == ["a.spam", "b.spam"]
+    assert "cannot be read" in lines[2][1]
+    assert len({len(line) for line in lines}) == 1
